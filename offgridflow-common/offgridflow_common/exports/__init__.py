@@ -1,0 +1,1 @@
+"""Columnar reading of delivered exports: both clouds, and local files."""

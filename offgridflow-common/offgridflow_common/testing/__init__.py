@@ -1,0 +1,1 @@
+"""Test doubles and the contract test for taps."""

@@ -1,0 +1,1 @@
+"""Singer tap for AWS carbon, water, cost and usage."""

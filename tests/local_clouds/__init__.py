@@ -1,0 +1,1 @@
+"""Stand-ins for the clouds, used by the tests and the demo."""
