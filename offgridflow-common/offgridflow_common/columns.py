@@ -1,0 +1,83 @@
+"""Columns: the one declaration from which a stream's JSON schema and its polars types both come."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+#: How a timestamp is written: UTC with microseconds, the way the Meltano SDK writes one.
+TIMESTAMP_FORMAT = "%Y-%m-%dT%H:%M:%S%.6f+00:00"
+
+
+class Kind(Enum):
+    """The kinds of values a column can hold, each with its JSON schema and its polars type."""
+
+    STRING = ({"type": ["string", "null"]}, pl.String())
+    NUMBER = ({"type": ["number", "null"]}, pl.Float64())
+    INTEGER = ({"type": ["integer", "null"]}, pl.Int64())
+    TIMESTAMP = ({"type": ["string", "null"], "format": "date-time"}, pl.Datetime("us", "UTC"))
+    STRING_MAP = (
+        {"type": ["object", "null"], "additionalProperties": {"type": ["string", "null"]}},
+        pl.Map(pl.String(), pl.String()),
+    )
+    NUMBER_MAP = (
+        {"type": ["object", "null"], "additionalProperties": {"type": ["number", "null"]}},
+        pl.Map(pl.String(), pl.Float64()),
+    )
+    #: An object whose members are known only from the file: what a provider added since.
+    OBJECT = ({"type": ["object", "null"], "additionalProperties": True}, pl.Null())
+
+    @property
+    def json_type(self) -> dict[str, Any]:
+        """The JSON schema of a nullable value of this kind."""
+        schema: dict[str, Any] = self.value[0]
+        return schema
+
+    @property
+    def dtype(self) -> pl.DataType:
+        """The polars type; ``Null`` for :attr:`OBJECT`, whose struct differs from file to file."""
+        dtype: pl.DataType = self.value[1]
+        return dtype
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column of a stream.
+
+    Attributes:
+        name: The name in records and in the catalog.
+        kind: What the values are.
+        description: What the values mean, with their unit; it goes into the catalog.
+        required: A value is always there, as in key columns.
+    """
+
+    name: str
+    kind: Kind = Kind.STRING
+    description: str = ""
+    required: bool = False
+
+    @property
+    def json_schema(self) -> dict[str, Any]:
+        """The JSON schema of the column, with its description."""
+        schema = dict(self.kind.json_type)
+        if self.required:
+            schema["type"] = [kind for kind in schema["type"] if kind != "null"]
+        if self.description:
+            schema["description"] = self.description
+        return schema
+
+
+def json_schema(columns: Iterable[Column]) -> dict[str, Any]:
+    """The JSON schema of a stream with these columns."""
+    return {"type": "object", "properties": {column.name: column.json_schema for column in columns}}
+
+
+def polars_schema(columns: Iterable[Column]) -> dict[str, pl.DataType]:
+    """The polars types of these columns, by name."""
+    return {column.name: column.kind.dtype for column in columns}

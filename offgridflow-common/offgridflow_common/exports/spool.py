@@ -1,0 +1,173 @@
+"""The spool: export files on local disk, verified and within a bound, one file ahead of the reader."""
+
+from __future__ import annotations
+
+import itertools
+import shutil
+import tempfile
+import threading
+from collections import OrderedDict
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Self
+
+from offgridflow_common.errors import FatalError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from types import TracebackType
+
+    from offgridflow_common.exports.storage import ObjectInfo, ObjectStore
+
+try:
+    import fcntl
+except ImportError:  # pragma: no cover - not a POSIX system: folders of killed runs stay
+    fcntl = None  # type: ignore[assignment]
+
+_FOLDER_PREFIX = "offgridflow-spool-"
+_LOCK = "lock"
+
+
+class Spool:
+    """Downloads export files and keeps them while there is room, so that two streams fetch a file once.
+
+    Args:
+        parent: The folder in which the spool makes a folder of its own.
+        max_bytes: What all its files may take together.
+        on_bytes: Called with the bytes of each piece that arrives.
+        on_file: Called after each file.
+    """
+
+    def __init__(
+        self,
+        parent: Path,
+        max_bytes: int,
+        *,
+        on_bytes: Callable[[int], None] = lambda _: None,
+        on_file: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._max_bytes = max_bytes
+        self._on_bytes = on_bytes
+        self._on_file = on_file
+        self._guard = threading.Lock()
+        self._kept: OrderedDict[tuple[str, str], tuple[Path, int]] = OrderedDict()
+        self._in_use: set[tuple[str, str]] = set()
+        self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="spool")
+        _remove_abandoned(parent)
+        self._folder = Path(tempfile.mkdtemp(prefix=_FOLDER_PREFIX, dir=parent))
+        self._lock = _lock_folder(self._folder)
+        self._numbers = itertools.count()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Stop fetching and remove all files."""
+        self._worker.shutdown(wait=True, cancel_futures=True)
+        self._lock.close()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def files(self, store: ObjectStore, infos: Sequence[ObjectInfo]) -> Iterator[Path]:
+        """Local copies of objects, in order; while one is read the next is fetched.
+
+        A path is good until the next one is asked for.
+
+        Raises:
+            SourceChanged: An object is no longer the one that was listed.
+            FatalError: A file is larger than the spool may be, or the disk is full.
+        """
+        ahead: Future[Path] | None = None
+        try:
+            for index, info in enumerate(infos):
+                key = _identity(store, info)
+                path = ahead.result() if ahead else self._fetch(store, info)
+                ahead = None
+                following = infos[index + 1] if index + 1 < len(infos) else None
+                if following and self._fits_beside(info, following):
+                    ahead = self._worker.submit(self._fetch, store, following)
+                try:
+                    yield path
+                finally:
+                    with self._guard:
+                        self._in_use.discard(key)
+        finally:
+            if ahead:
+                with suppress(Exception):  # whoever stopped reading does not need it
+                    ahead.result()
+                with self._guard:
+                    self._in_use.clear()
+
+    def _fits_beside(self, current: ObjectInfo, following: ObjectInfo) -> bool:
+        return current.size + following.size <= self._max_bytes
+
+    def _fetch(self, store: ObjectStore, info: ObjectInfo) -> Path:
+        if (local := store.local_path(info)) is not None:
+            return local
+        key = _identity(store, info)
+        with self._guard:
+            self._in_use.add(key)
+            if key in self._kept:
+                self._kept.move_to_end(key)
+                return self._kept[key][0]
+            self._make_room(store, info)
+            path = self._folder / f"{next(self._numbers)}{_suffixes(info.key)}"
+            self._kept[key] = (path, info.size)
+        try:
+            store.download(info, path, self._on_bytes)
+        except BaseException:
+            with self._guard:
+                del self._kept[key]
+            path.unlink(missing_ok=True)
+            raise
+        self._on_file()
+        return path
+
+    def _make_room(self, store: ObjectStore, info: ObjectInfo) -> None:
+        if info.size > self._max_bytes:
+            raise FatalError(
+                asked=f"fetching {store.uri(info.key)}",
+                got=f"a file of {info.size:,} bytes where the spool may take {self._max_bytes:,}",
+                do="raise spool_max_bytes, or point spool_dir to a larger disk",
+            )
+        used = sum(size for _, size in self._kept.values())
+        for key in [key for key in self._kept if key not in self._in_use]:
+            if used + info.size <= self._max_bytes:
+                break
+            path, size = self._kept.pop(key)
+            path.unlink(missing_ok=True)
+            used -= size
+
+
+def _identity(store: ObjectStore, info: ObjectInfo) -> tuple[str, str]:
+    return store.uri(info.key), info.etag
+
+
+def _suffixes(key: str) -> str:
+    name = key.rsplit("/", 1)[-1]
+    return name[name.index(".") :] if "." in name else ""
+
+
+def _lock_folder(folder: Path) -> IO[str]:
+    # Locked before it gets the name that others look for, so that nobody takes it for abandoned.
+    nameless = folder / f"{_LOCK}.new"
+    handle = nameless.open("w")
+    if fcntl is not None:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+    nameless.rename(folder / _LOCK)
+    return handle
+
+
+def _remove_abandoned(parent: Path) -> None:
+    """Remove the folders of runs that were killed: nobody holds their locks any more."""
+    if fcntl is None:
+        return
+    for lock in parent.glob(f"{_FOLDER_PREFIX}*/{_LOCK}"):
+        with suppress(OSError), lock.open() as handle:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(lock.parent, ignore_errors=True)

@@ -1,0 +1,138 @@
+"""Object stores: what the reading of exports needs of one, and a folder on disk that is one."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Protocol
+
+from offgridflow_common.errors import NotFoundError, SourceChanged
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectInfo:
+    """An object as a listing shows it.
+
+    Attributes:
+        key: The key below the store's root, exactly as stored.
+        size: Bytes.
+        etag: Changes whenever the content does.
+        modified: When it was last written (aware, UTC).
+    """
+
+    key: str
+    size: int
+    etag: str
+    modified: datetime
+
+
+class ObjectStore(Protocol):
+    """A bucket, a container or a folder. Every method raises errors of :mod:`offgridflow_common.errors`."""
+
+    def uri(self, key: str) -> str:
+        """The address of a key for people; it never holds a secret."""
+        ...
+
+    def list(self, prefix: str) -> Iterator[ObjectInfo]:
+        """All objects whose key starts with ``prefix``, in the order of their keys."""
+        ...
+
+    def read(self, info: ObjectInfo) -> bytes:
+        """The content of a small object.
+
+        Raises:
+            SourceChanged: The object is no longer the one that was listed.
+        """
+        ...
+
+    def local_path(self, info: ObjectInfo) -> Path | None:
+        """Where the object already lies on local disk, or None."""
+        ...
+
+    def download(self, info: ObjectInfo, target: Path, on_bytes: Callable[[int], None]) -> None:
+        """Write the object to a file and report the bytes as they come.
+
+        Raises:
+            SourceChanged: The object is no longer the one that was listed.
+        """
+        ...
+
+
+class FolderStore:
+    """A folder on local disk, read where it lies.
+
+    Args:
+        root: The folder that keys are relative to.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+
+    def uri(self, key: str) -> str:
+        """The ``file://`` address of a key."""
+        return (self._root / key).absolute().as_uri()
+
+    def list(self, prefix: str) -> Iterator[ObjectInfo]:
+        """All files below ``prefix``, which is taken as a folder."""
+        folder = self._root / PurePosixPath(prefix)
+        for path in sorted(folder.rglob("*")):
+            if path.is_file():
+                yield self._info(path)
+
+    def read(self, info: ObjectInfo) -> bytes:
+        """The content of a file."""
+        try:
+            return (self._root / info.key).read_bytes()
+        except FileNotFoundError as error:
+            raise self._missing(info.key) from error
+
+    def local_path(self, info: ObjectInfo) -> Path:
+        """The file itself.
+
+        Raises:
+            NotFoundError: The file is gone.
+            SourceChanged: The file was written since it was listed.
+        """
+        path = self._root / info.key
+        if not path.is_file():
+            raise self._missing(info.key)
+        if self._info(path).etag != info.etag:
+            raise SourceChanged(
+                asked=f"reading {self.uri(info.key)}",
+                got="a file that was written since it was listed",
+                do="the period is read again",
+            )
+        return path
+
+    def download(self, info: ObjectInfo, target: Path, on_bytes: Callable[[int], None]) -> None:
+        """Copy a file; only needed where a reader insists on a file of its own."""
+        content = self.read(info)
+        target.write_bytes(content)
+        on_bytes(len(content))
+
+    def _info(self, path: Path) -> ObjectInfo:
+        stat = path.stat()
+        # A copied folder has new times, so a manifest, which is small, is known by its content.
+        etag = (
+            hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest()
+            if path.suffix == ".json"
+            else f"{stat.st_size}-{stat.st_mtime_ns}"
+        )
+        return ObjectInfo(
+            key=path.relative_to(self._root).as_posix(),
+            size=stat.st_size,
+            etag=etag,
+            modified=datetime.fromtimestamp(stat.st_mtime, tz=UTC),
+        )
+
+    def _missing(self, key: str) -> NotFoundError:
+        return NotFoundError(
+            asked=f"reading {self.uri(key)}",
+            got="no such file",
+            do="check that the whole export was copied, its data files included",
+        )

@@ -1,0 +1,388 @@
+"""A REST client that knows one origin and trusts nobody else with its tokens."""
+
+from __future__ import annotations
+
+import ipaddress
+import json as jsonlib
+import re
+from contextlib import closing, suppress
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlsplit
+
+import requests
+import urllib3
+from requests.adapters import HTTPAdapter
+
+from offgridflow_common.errors import (
+    BadRequestError,
+    ConfigError,
+    ContractBroken,
+    ErrorClass,
+    PermissionDenied,
+    Throttled,
+    TransientError,
+    causes,
+    classify,
+    error_type,
+)
+from offgridflow_common.redaction import redact
+from offgridflow_common.retry import parse_retry_after
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from requests.auth import AuthBase
+
+    from offgridflow_common.errors import ErrorTable, OffGridFlowError
+    from offgridflow_common.pipeline import RequestPipeline
+
+    Description = tuple[str | None, str | None, str | None]
+
+__all__ = ["ApiClient", "Response", "describe_json"]
+
+_CHUNK_BYTES: Final = 64 * 1024
+_PROBLEM_BYTES: Final = 64 * 1024  # read of an error's body; a description is far smaller
+_TEXT_CHARS: Final = 500  # shown of what a provider says
+_REQUEST_ID: Final = ("request-id", "requestid")  # ends of the names of headers
+_PORTS: Final[Mapping[str, int]] = MappingProxyType({"http": 80, "https": 443})
+_HEADERS: Final[Mapping[str, str]] = MappingProxyType(
+    {"User-Agent": "offgridflow-taps", "Accept": "application/json", "Accept-Encoding": "gzip, deflate"},
+)
+_ADVICE: Final[Mapping[ErrorClass, str]] = MappingProxyType(
+    {
+        ErrorClass.TRANSIENT: "Try later; if it stays, look at the network and the provider's status page.",
+        ErrorClass.AUTH: "Check that the credentials are right, not expired, and allowed to ask this.",
+        ErrorClass.BAD_REQUEST: "Check the settings that this request is made of.",
+        ErrorClass.NOT_FOUND: "Check that it exists and that the settings name it as the provider does.",
+        ErrorClass.FATAL: "Check the address, and that the authority of its certificate is trusted here.",
+        ErrorClass.UNKNOWN: "Look the answer up in the provider's documentation, and report it.",
+    },
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """An answer.
+
+    Attributes:
+        asked: What was asked, for messages.
+        status: The HTTP status.
+        headers: The headers; names are found in any case.
+        body: The body, freed from its content encoding.
+    """
+
+    asked: str
+    status: int
+    headers: Mapping[str, str] = field(repr=False)
+    body: bytes = field(repr=False)
+
+    def json(self) -> Any:  # noqa: ANN401 - the shape is the provider's; who asked has to check it
+        """Parse the body.
+
+        Raises:
+            ContractBroken: If it is not JSON.
+        """
+        try:
+            return jsonlib.loads(self.body)
+        except (ValueError, RecursionError) as error:
+            raise ContractBroken(
+                asked=self.asked,
+                got=f"HTTP {self.status} with {len(self.body)} bytes that are not JSON",
+                do="Check that the address is the provider's API and not a proxy or a login page.",
+            ) from error
+
+
+class ApiClient:
+    """Asks one provider's API through a pipeline.
+
+    The credentials go to the scheme, host and port of `base_url` and nowhere else; plain http is spoken
+    with this machine only. A redirect is an error. The session is no more than the transport: its headers,
+    cookies, netrc and retries play no part.
+
+    Args:
+        base_url: Where the API is; paths are appended to it.
+        pipeline: Limits, observes and retries; its clock is the client's.
+        auth: Puts the credentials on each attempt, so it may renew them; None for none.
+        timeout: Seconds to connect, seconds to wait for more bytes, seconds for the body as a whole.
+        max_response_bytes: The largest decoded body that is accepted.
+        error_tables: The provider's errors.
+        session: The transport; the retries of its adapters are switched off.
+        verify: Whether to verify certificates, or the path of a CA bundle.
+        describe: Finds code, message and request id in an error answer, None for what it does not say.
+        retry_after_headers: Where the provider says how long to wait; the longest counts.
+
+    Raises:
+        ConfigError: If `base_url` is not an https URL (http on loopback) without user, query and fragment.
+        ValueError: If a number is not positive.
+    """
+
+    def __init__(  # noqa: PLR0913 - one keyword for each thing that differs between providers
+        self,
+        *,
+        base_url: str,
+        pipeline: RequestPipeline,
+        auth: AuthBase | None,
+        timeout: float,
+        max_response_bytes: int = 64 * 1024 * 1024,
+        error_tables: Sequence[ErrorTable] = (),
+        session: requests.Session | None = None,
+        verify: bool | str = True,
+        describe: Callable[[Response], Description] | None = None,
+        retry_after_headers: Sequence[str] = ("Retry-After",),
+    ) -> None:
+        if not (timeout > 0 and max_response_bytes > 0):
+            raise ValueError(f"timeout and size must be positive, not {timeout} and {max_response_bytes}")
+        self._base_url = base_url.rstrip("/")
+        self._origin = _base_origin(self._base_url)
+        self._pipeline = pipeline
+        self._auth = auth
+        self._timeout = timeout
+        self._max_response_bytes = max_response_bytes
+        self._error_tables = error_tables
+        self._session = session or requests.Session()
+        self._verify = verify
+        self._describe = describe or describe_json
+        self._retry_after_headers = retry_after_headers
+        for adapter in self._session.adapters.values():
+            if isinstance(adapter, HTTPAdapter):
+                adapter.max_retries = urllib3.Retry(0, read=False)
+
+    def request(  # noqa: PLR0913 - the parts of a request, by keyword
+        self,
+        method: str,
+        url_or_path: str,
+        *,
+        params: Mapping[str, str | int | Sequence[str]] | None = None,
+        json: object = None,
+        headers: Mapping[str, str] | None = None,
+        anonymous: bool = False,
+    ) -> Response:
+        """Ask once, or as often as the pipeline's policy has it, and return a 2xx answer.
+
+        Args:
+            method: The HTTP method, such as GET.
+            url_or_path: A path below `base_url`, or a whole URL such as a link to the next page.
+            params: Added to the query.
+            json: The body, if there is one.
+            headers: Added to, or instead of, the client's own. They go wherever the request goes.
+            anonymous: Send no credentials; only then may the URL be of another origin.
+
+        Raises:
+            OffGridFlowError: By the class of what came back. `BadRequestError` for an address that the
+                credentials must not go to, `ContractBroken` for an answer that is too large.
+        """
+        url = url_or_path if _has_scheme(url_or_path) else f"{self._base_url}/{url_or_path.lstrip('/')}"
+        prepared = _prepare(method, url, params=params, json=json, headers={**_HEADERS, **(headers or {})})
+        if _origin(prepared) != self._origin and not anonymous:
+            raise _refused(_shown(prepared), "it is not the origin that the credentials are for")
+        auth = None if anonymous else self._auth
+        asked = _shown(prepared)
+
+        def send() -> Response:
+            attempt = prepared.copy()
+            if auth is not None:
+                attempt.prepare_auth(auth)
+            with closing(self._transmit(attempt)) as answer:
+                return self._receive(asked, answer)
+
+        def translate(error: Exception) -> OffGridFlowError:
+            error_class = classify(error, tables=self._error_tables)
+            return error_type(error_class)(
+                asked=asked, got=f"no complete answer ({_reason(error)})", do=_ADVICE[error_class]
+            )
+
+        return self._pipeline.call(asked, send, translate)
+
+    def _transmit(self, attempt: requests.PreparedRequest) -> requests.Response:
+        """Send by the adapter, since a session would add netrc and read a redirect's body without bound."""
+        url = attempt.url or ""
+        environment = self._session.merge_environment_settings(
+            url=url, proxies={}, stream=True, verify=self._verify, cert=None
+        )
+        verify = environment["verify"]
+        return self._session.get_adapter(url).send(
+            attempt,
+            stream=True,
+            timeout=(self._timeout, self._timeout),
+            verify=self._verify if verify is None else verify,
+            # Plain http is for this machine; a proxy would carry it, and the token in it, elsewhere.
+            proxies=environment["proxies"] if url.startswith("https:") else {},
+        )
+
+    def _receive(self, asked: str, answer: requests.Response) -> Response:
+        status = answer.status_code
+        if answer.is_redirect:
+            raise _refused(asked, f"HTTP {status}, a redirect, which is not followed")
+        if HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES:
+            return Response(asked, status, answer.headers, self._whole_body(asked, answer))
+        raise self._failure(Response(asked, status, answer.headers, self._start_of_body(asked, answer)))
+
+    def _whole_body(self, asked: str, answer: requests.Response) -> bytes:
+        body = bytearray()
+        for chunk in self._chunks(asked, answer):
+            body += chunk
+            if len(body) > self._max_response_bytes:
+                raise ContractBroken(
+                    asked=asked,
+                    got=f"a body of more than {self._max_response_bytes} bytes",
+                    do="Ask for less at once, such as smaller pages or a shorter period.",
+                )
+        return bytes(body)
+
+    def _start_of_body(self, asked: str, answer: requests.Response) -> bytes:
+        """As much of an error's body as it takes to describe it; a broken body must not hide the status."""
+        body = bytearray()
+        with suppress(urllib3.exceptions.HTTPError, OSError, TransientError):
+            for chunk in self._chunks(asked, answer):
+                body += chunk
+                if len(body) >= _PROBLEM_BYTES:
+                    break
+        return bytes(body)
+
+    def _chunks(self, asked: str, answer: requests.Response) -> Iterator[bytes]:
+        """The decoded body in pieces that are bounded in size and, together, in time."""
+        clock = self._pipeline.clock
+        deadline = clock.monotonic() + self._timeout
+        # read1, not read: it returns what is there, so that a trickle cannot outlast the deadline.
+        while chunk := answer.raw.read1(_CHUNK_BYTES, decode_content=True):
+            yield chunk
+            if clock.monotonic() > deadline:
+                raise TransientError(
+                    asked=asked,
+                    got=f"a body that was not complete after {self._timeout:g} s",
+                    do="Allow the request more time, or ask for less at once.",
+                )
+
+    def _failure(self, response: Response) -> OffGridFlowError:
+        code, message, request_id = (_plain(text) if text else None for text in self._describe(response))
+        waits = (
+            parse_retry_after(response.headers[name], self._pipeline.clock.now())
+            for name in self._retry_after_headers
+            if name in response.headers
+        )
+        retry_after = max((wait for wait in waits if wait is not None), default=None)
+        error_class = classify(None, tables=self._error_tables, code=code, status=response.status)
+        kind = error_type(error_class)
+        asks_to_wait = response.status == HTTPStatus.TOO_MANY_REQUESTS or retry_after is not None
+        if error_class is ErrorClass.TRANSIENT and asks_to_wait:
+            kind = Throttled
+        elif error_class is ErrorClass.AUTH and response.status == HTTPStatus.FORBIDDEN:
+            kind = PermissionDenied
+        return kind(
+            asked=response.asked,
+            got=f"HTTP {response.status}" + (f" ({message})" if message else ", without a description"),
+            do=_ADVICE[error_class],
+            code=code,
+            request_id=request_id,
+            retry_after=retry_after,
+        )
+
+
+def describe_json(response: Response) -> Description:
+    """Find code, message and request id in an error answer of a common shape; never raises.
+
+    The shapes are `{"error": {"code", "message"}}`, the same in a list or without the envelope, and OAuth's
+    `{"error", "error_description"}`. The request id is in a header whose name ends in "request-id".
+    """
+    request_id = next((v for k, v in response.headers.items() if k.lower().endswith(_REQUEST_ID)), None)
+    try:
+        content = _fields(jsonlib.loads(response.body))
+    except (ValueError, RecursionError):
+        return None, None, request_id
+    error = content.get("error", content)
+    if isinstance(error, str):
+        return error, _text(content.get("error_description")), request_id
+    fields = _fields(error)
+    return _text(fields.get("code")), _text(fields.get("message")), request_id
+
+
+def _fields(value: object) -> dict[str, object]:
+    """Return an object's fields, by names in lower case; of a list, those of its first object."""
+    if isinstance(value, list):
+        value = value[0] if value else None
+    return {key.lower(): field for key, field in value.items()} if isinstance(value, dict) else {}
+
+
+def _text(value: object) -> str | None:
+    return str(value) if isinstance(value, str | int) else None
+
+
+def _plain(text: str) -> str:
+    """Return a provider's text fit for one line of a log: redacted first, then shortened."""
+    line = " ".join("".join(char if char.isprintable() else " " for char in redact(text)).split())
+    return line if len(line) <= _TEXT_CHARS else f"{line[:_TEXT_CHARS]}..."
+
+
+def _reason(error: Exception) -> str:
+    """Name what led to `error`. Its own text stays out, as it may quote a URL or a header."""
+    *_, root = causes(error)
+    if isinstance(root, OSError) and root.strerror:
+        return f"{type(root).__name__}: {root.strerror}"
+    return type(root).__name__
+
+
+def _has_scheme(url: str) -> bool:
+    return re.match(r"[a-z][a-z0-9+.-]*://", url, re.IGNORECASE) is not None
+
+
+def _prepare(method: str, url: str, **parts: Any) -> requests.PreparedRequest:  # noqa: ANN401 - requests' own
+    """Return the request as it will be sent, so that what is checked is what is sent."""
+    try:
+        return requests.Request(method, url, **parts).prepare()
+    except (requests.RequestException, ValueError) as error:
+        shown = url.partition("?")[0].rpartition("@")[2]
+        raise _refused(f"{method} {shown}", f"it is not a valid request ({type(error).__name__})") from error
+
+
+def _origin(prepared: requests.PreparedRequest) -> tuple[str, str, int]:
+    """Return scheme, host and port as the transport will read them.
+
+    Raises:
+        BadRequestError: If nothing may be sent there by anybody.
+    """
+    url = urlsplit(prepared.url or "")
+    scheme, host = url.scheme.lower(), url.hostname or ""
+    if scheme not in _PORTS:
+        raise _refused(_shown(prepared), "it is not an https address")
+    if "@" in url.netloc:
+        raise _refused(_shown(prepared), "it has a user in it")
+    if scheme == "http" and not is_loopback(host):
+        raise _refused(_shown(prepared), "it is plain http, which is for this machine only")
+    return scheme, host, _PORTS[scheme] if url.port is None else url.port
+
+
+def is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _base_origin(base_url: str) -> tuple[str, str, int]:
+    try:
+        if "?" in base_url or "#" in base_url:
+            raise _refused(base_url.partition("?")[0], "it has a query or a fragment")
+        return _origin(_prepare("GET", base_url))
+    except BadRequestError as error:
+        raise ConfigError(
+            asked="use the configured base URL",
+            got=error.got,
+            do="Set an https URL such as https://api.example.com/v1.",
+        ) from error
+
+
+def _shown(prepared: requests.PreparedRequest) -> str:
+    """What is asked, without user and query, where secrets may be."""
+    url = urlsplit(prepared.url or "")
+    return f"{prepared.method} {url.scheme}://{url.netloc.rpartition('@')[2]}{url.path}"
+
+
+def _refused(asked: str, got: str) -> BadRequestError:
+    return BadRequestError(
+        asked=asked,
+        got=got,
+        do="Check the configured address; if that is right, the provider points to where no token may go.",
+    )

@@ -1,0 +1,121 @@
+"""The one way a request takes: limit, span, send, translate, retry."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+from typing import TYPE_CHECKING, TypeVar
+
+from offgridflow_common.errors import OffGridFlowError, Throttled, TransientError
+
+if TYPE_CHECKING:
+    import threading
+    from collections.abc import Callable
+
+    from offgridflow_common.clock import Clock
+    from offgridflow_common.observability import Telemetry
+    from offgridflow_common.rate_limit import TokenBucket
+    from offgridflow_common.retry import RetryPolicy
+
+__all__ = ["RequestPipeline"]
+
+T = TypeVar("T")
+
+logger = logging.getLogger(__name__)
+
+
+class RequestPipeline:
+    """Sends requests of any client under one rate limit and one retry policy.
+
+    One pipeline is shared by all threads that talk to one provider, so that a pause the provider asks
+    for is a pause for all of them.
+
+    Args:
+        limiter: Gives the tokens that every attempt costs.
+        retry: Says what is tried again; its clock is the pipeline's.
+        telemetry: Gives the span around every attempt.
+        cancel: Ends all waiting when set.
+    """
+
+    def __init__(
+        self,
+        *,
+        limiter: TokenBucket,
+        retry: RetryPolicy,
+        telemetry: Telemetry,
+        cancel: threading.Event | None = None,
+    ) -> None:
+        self._limiter = limiter
+        self._retry = retry
+        self._telemetry = telemetry
+        self._cancel = cancel
+
+    @property
+    def clock(self) -> Clock:
+        """The clock that all waiting goes by."""
+        return self._retry.clock
+
+    def call(
+        self,
+        operation: str,
+        send: Callable[[], T],
+        translate: Callable[[Exception], OffGridFlowError],
+        *,
+        cost: float = 1,
+    ) -> T:
+        """Send one request, again where that can help.
+
+        Args:
+            operation: What is asked, for spans and logs.
+            send: Makes one attempt, without retries of its own.
+            translate: Turns what `send` raised into an error of ours; one of ours passes as it is.
+            cost: Tokens of the limiter that one attempt costs.
+
+        Returns:
+            What `send` returned.
+
+        Raises:
+            OffGridFlowError: The last attempt's error. `DeadlineExceeded` if the limiter would keep the
+                request waiting beyond the policy's deadline, `Cancelled` if the run was cancelled.
+        """
+        attempts = itertools.count(1)
+        started = self.clock.monotonic()
+
+        def attempt() -> T:
+            waited = self._limiter.acquire(cost, timeout=self._time_left(started), cancel=self._cancel)
+            with self._telemetry.span(
+                "request", operation=operation, attempt=next(attempts), waited_seconds=waited
+            ):
+                try:
+                    return _translated(send, translate)
+                except Throttled as error:
+                    self._pause(error)
+                    raise
+
+        def log_retry(error: TransientError, attempt: int, delay: float) -> None:
+            logger.warning(
+                "Attempt %d failed, the next in %.1f s: %s",
+                attempt,
+                delay,
+                error,
+                extra={"operation": operation, "error_class": error.error_class.value},
+            )
+
+        return self._retry.call(attempt, cancel=self._cancel, on_retry=log_retry)
+
+    def _time_left(self, started: float) -> float | None:
+        deadline = self._retry.total_deadline
+        return None if deadline is None else max(0.0, started + deadline - self.clock.monotonic())
+
+    def _pause(self, error: Throttled) -> None:
+        if error.retry_after is not None:
+            self._limiter.pause_until(self.clock.monotonic() + error.retry_after)
+
+
+def _translated(send: Callable[[], T], translate: Callable[[Exception], OffGridFlowError]) -> T:
+    try:
+        return send()
+    except OffGridFlowError:
+        raise
+    except Exception as error:
+        raise translate(error) from error

@@ -1,0 +1,63 @@
+"""Bookmarks: what a stream's state says was read, per partition, in the SDK's own layout."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, MutableMapping
+
+    from offgridflow_common.exports.delivery import Delivery, Manifest
+
+
+class Bookmarks:
+    """Reads and writes the partitions of a stream's state.
+
+    Args:
+        stream_state: The stream's entry in the tap's state; written to in place.
+    """
+
+    def __init__(self, stream_state: MutableMapping[str, Any]) -> None:
+        self._state = stream_state
+
+    def get(self, context: Mapping[str, str]) -> Mapping[str, Any]:
+        """What is remembered for a partition; empty if nothing is."""
+        return self._find(context) or {}
+
+    def set(self, context: Mapping[str, str], values: Mapping[str, Any]) -> None:
+        """Remember values for a partition, beside those that are there."""
+        entry = self._find(context)
+        if entry is None:
+            entry = {"context": dict(context)}
+            self._state.setdefault("partitions", []).append(entry)
+        entry.update(values)
+
+    def _find(self, context: Mapping[str, str]) -> dict[str, Any] | None:
+        entries: list[dict[str, Any]] = self._state.get("partitions", [])
+        return next((entry for entry in entries if entry.get("context") == context), None)
+
+    def reading_of(self, manifest: Manifest) -> Mapping[str, Any] | None:
+        """What is remembered of this very delivery; None if it was not read to its end."""
+        entry = self.get(_context(manifest))
+        return entry if entry.get("manifest_etag") == manifest.info.etag else None
+
+    def mark_read(self, delivery: Delivery, rows: int | None) -> None:
+        """Remember that all rows of a delivery are out."""
+        delivered_at = delivery.delivered_at.isoformat(timespec="microseconds")
+        self.set(
+            _context(delivery.manifest),
+            {
+                "replication_key": "delivered_at",
+                "replication_key_value": delivered_at,
+                "delivery_id": delivery.delivery_id,
+                "manifest_etag": delivery.manifest.info.etag,
+                "rows": rows,
+            },
+        )
+
+
+def _context(manifest: Manifest) -> dict[str, str]:
+    context = {"export": manifest.export.name, "billing_period": manifest.period}
+    if manifest.model_version:
+        context["model_version"] = manifest.model_version
+    return context

@@ -1,0 +1,154 @@
+"""Periods of a source that says nothing about what changed: which to read, and what to remember."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+MONTH = 1
+YEAR = 12
+
+
+@dataclass(frozen=True, slots=True)
+class Period:
+    """A month or a year: first instant (inclusive) and last (exclusive), aware, in UTC."""
+
+    start: datetime
+    end: datetime
+
+    @property
+    def label(self) -> str:
+        """Names the period in messages: ``2026-09``."""
+        return self.start.strftime("%Y-%m")
+
+
+def periods(first: datetime, end: datetime, months: int) -> Iterator[Period]:
+    """The periods of so many months that begin before ``end``, from the one that ``first`` lies in.
+
+    Args:
+        first: A moment of the first period.
+        end: Exclusive.
+        months: :data:`MONTH` or :data:`YEAR`.
+    """
+    start = floor(first, months)
+    while start < end:
+        following = add_months(start, months)
+        yield Period(start, following)
+        start = following
+
+
+def floor(moment: datetime, months: int) -> datetime:
+    """The first instant of the month or the year that a moment lies in."""
+    month = 1 if months == YEAR else moment.month
+    return datetime(moment.year, month, 1, tzinfo=UTC)
+
+
+def add_months(start: datetime, months: int) -> datetime:
+    """The same day so many months later, or earlier; ``start`` is the first of a month."""
+    count = start.year * 12 + start.month - 1 + months
+    return start.replace(year=count // 12, month=count % 12 + 1)
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """What a source has, and how much of it is wanted.
+
+    Attributes:
+        start: First period wanted.
+        end: Periods that begin at or after this are not wanted.
+        months: Length of a period, :data:`MONTH` or :data:`YEAR`.
+        lookback_months: How far back published periods are read again. The newest one always is, since
+            only an answer shows that the model behind all of them changed.
+    """
+
+    start: datetime
+    end: datetime
+    months: int
+    lookback_months: int
+
+
+class VersionedPeriods:
+    """Plans the reading of a source whose whole history changes when its model does.
+
+    New periods and those of the lookback are read first. If they show another model version than the one
+    that the bookmark names, all older periods follow, and only then the bookmark names the new version; a
+    run that ends in between starts them again.
+
+    Args:
+        history: What there is to read.
+        bookmark: What is remembered; empty at first.
+        remember: Writes values to the bookmark.
+    """
+
+    def __init__(
+        self, history: History, bookmark: Mapping[str, Any], remember: Callable[[dict[str, Any]], None]
+    ) -> None:
+        self._history = history
+        self._remember = remember
+        self._newest = _parse(bookmark.get("replication_key_value"))
+        self._begun_at = _parse(bookmark.get("history_start"))
+        self._version: str | None = bookmark.get("model_version")
+        self._seen: set[str] = set()
+
+    def pending(self) -> Iterator[Period]:
+        """The periods to read; each is to be acknowledged before the next is asked for."""
+        history = self._history
+        resume = self._resume_at()
+        yield from periods(resume, history.end, history.months)
+        if resume > history.start and (self._reaches_further_back() or self._version_changed()):
+            yield from periods(history.start, resume, history.months)
+        if self._newest:
+            newest_version = max(self._seen, key=version_key, default=self._version)
+            self._remember({"model_version": newest_version, "history_start": _text(history.start)})
+
+    def acknowledge(self, period: Period, rows: int, versions: set[str]) -> None:
+        """Remember that a period is out. A period without rows is not published yet and does not count.
+
+        Args:
+            period: The period.
+            rows: How many rows it had.
+            versions: The model versions that its rows named.
+        """
+        self._seen |= versions
+        if not rows or (self._newest and period.start < self._newest):
+            return
+        values = {"replication_key": "period_start", "replication_key_value": _text(period.start)}
+        if self._newest is None:
+            values["history_start"] = _text(self._history.start)
+        self._newest = period.start
+        if self._version is None and versions:
+            self._version = max(versions, key=version_key)
+            values["model_version"] = self._version
+        self._remember(values)
+
+    def _resume_at(self) -> datetime:
+        history = self._history
+        if self._newest is None:
+            return history.start
+        again = max(1, -(-history.lookback_months // history.months)) * history.months
+        return max(history.start, add_months(floor(self._newest, history.months), history.months - again))
+
+    def _reaches_further_back(self) -> bool:
+        return self._begun_at is not None and self._history.start < self._begun_at
+
+    def _version_changed(self) -> bool:
+        return bool(self._version and self._seen - {self._version})
+
+
+def version_key(version: str) -> tuple[tuple[int, ...], bool, str]:
+    """Sorts model versions as versions: ``v3.0.1`` < ``v3.0.10``, and ``v3.0.0-rc1`` < ``v3.0.0``."""
+    core, dash, suffix = version.lstrip("vV").partition("-")
+    numbers = tuple(int(part) if part.isdigit() else 0 for part in core.split("."))
+    return numbers, not dash, suffix
+
+
+def _parse(text: str | None) -> datetime | None:
+    return datetime.fromisoformat(text) if text else None
+
+
+def _text(moment: datetime) -> str:
+    return moment.isoformat(timespec="microseconds")

@@ -1,0 +1,153 @@
+"""The tap that every OffGridFlow tap is: settings parsed once, secrets hidden, failures counted."""
+
+from __future__ import annotations
+
+import abc
+import json
+import os
+import sys
+import threading
+from contextlib import ExitStack
+from functools import cached_property
+from typing import IO, TYPE_CHECKING, Any
+
+from singer_sdk import Tap
+
+from offgridflow_common.observability import Telemetry, install_log_context
+from offgridflow_common.redaction import install_log_redaction, register_secrets
+from offgridflow_common.settings import raise_config_errors, unknown_settings
+from offgridflow_common.singer.writer import BlockWriter
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from types import FrameType
+
+    from singer_sdk.plugin_base import _ConfigInput
+    from singer_sdk.streams import Stream
+
+    from offgridflow_common.errors import OffGridFlowError
+    from offgridflow_common.settings import CommonSettings
+
+
+class OffGridFlowTap(Tap, abc.ABC):
+    """A tap whose streams fail one by one, and which then ends with a non-zero exit code."""
+
+    message_writer_class = BlockWriter
+
+    def __init__(self, *, config: dict[str, Any] | None = None, **options: Any) -> None:  # noqa: ANN401 - the SDK's
+        """Create the tap.
+
+        Args:
+            config: The configuration.
+            **options: What else the SDK takes.
+
+        Raises:
+            ConfigValidationError: A setting is unknown, wrong, or does not go with another.
+        """
+        register_secrets(self._secrets_in(config or {}))
+        install_log_redaction()
+        install_log_context()
+        #: Set when the run is asked to stop: whatever waits ends at once.
+        self.cancel = threading.Event()
+        #: What is to be closed at the end of a run.
+        self.resources = ExitStack()
+        #: Why streams failed, by stream.
+        self.failures: dict[str, OffGridFlowError] = {}
+        super().__init__(config=config, **options)
+        if options.get("validate_config", True):
+            raise_config_errors(unknown_settings(self.config, self._known_settings()))
+            _ = self.settings
+
+    @abc.abstractmethod
+    def parse_settings(self) -> CommonSettings:
+        """The settings of this tap, made of its configuration.
+
+        Raises:
+            ConfigValidationError: Settings are wrong; all that is wrong is reported at once.
+        """
+
+    @cached_property
+    def settings(self) -> CommonSettings:
+        """The settings, parsed once."""
+        return self.parse_settings()
+
+    @cached_property
+    def telemetry(self) -> Telemetry:
+        """Spans and metrics of this tap."""
+        return Telemetry(self.name)
+
+    @property
+    def streams(self) -> dict[str, Stream]:
+        """The streams in the order they run: ``deliveries`` last, after all that it reports on."""
+        first_time = self._streams is None
+        streams = super().streams
+        if first_time and "deliveries" in streams:
+            streams["deliveries"] = streams.pop("deliveries")
+        return streams
+
+    def run(self) -> None:
+        """Run all selected streams.
+
+        Raises:
+            SystemExit: A stream failed; the others have run.
+        """
+        with self.resources, self.telemetry.span("sync"):
+            self.sync_all()
+        if self.failures:
+            names = ", ".join(f"{name} ({error.error_class})" for name, error in self.failures.items())
+            self.logger.error(
+                "%d of %d streams failed: %s. What was emitted is good, and state ends where it does; "
+                "the messages above say what to do.",
+                len(self.failures),
+                sum(stream.selected for stream in self.streams.values()),
+                names,
+            )
+            sys.exit(1)
+
+    @classmethod
+    def invoke(  # type: ignore[override]  # the SDK's own override differs from its base in the same way
+        cls,
+        *,
+        about: bool = False,
+        about_format: str | None = None,
+        config: _ConfigInput | None = None,
+        state: IO[str] | None = None,
+        catalog: IO[str] | None = None,
+    ) -> None:
+        """Run the tap from its command line; the options are those of the SDK."""
+        super(Tap, cls).invoke(about=about, about_format=about_format)
+        cls.print_version(print_fn=cls.logger.info)
+        end_export = Telemetry.configure(cls.name)
+        try:
+            cls(
+                config=config.config if config else {},
+                state=json.load(state) if state else None,
+                catalog=json.load(catalog) if catalog else None,
+                parse_env_config=bool(config and config.parse_env),
+            ).run()
+        finally:
+            end_export()
+
+    def _handle_termination(self, signum: int, frame: FrameType | None) -> None:
+        """Stop after the line that is being written, so that no message is torn."""
+        self.cancel.set()
+        writer = self.message_writer
+        if isinstance(writer, BlockWriter) and writer.writing:
+            writer.defer(lambda: super(OffGridFlowTap, self)._handle_termination(signum, frame))
+        else:
+            super()._handle_termination(signum, frame)
+
+    @classmethod
+    def _known_settings(cls) -> set[str]:
+        schema = dict(cls.config_jsonschema)
+        cls.append_builtin_config(schema)
+        return {*schema["properties"], "emit_activate_version_messages"}
+
+    @classmethod
+    def _secrets_in(cls, config: Mapping[str, Any]) -> Iterator[str]:
+        """The values of the settings marked secret, from the configuration and the environment."""
+        for name, schema in cls.config_jsonschema["properties"].items():
+            if schema.get("secret"):
+                for value in (config.get(name), os.environ.get(f"{cls._env_var_prefix}{name.upper()}")):
+                    if value:
+                        yield str(value)

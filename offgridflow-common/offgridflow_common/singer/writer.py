@@ -1,0 +1,94 @@
+"""The message writer of the taps: single messages as the SDK writes them, and whole blocks of records."""
+
+from __future__ import annotations
+
+import io
+import json
+import sys
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import polars as pl
+from singer_sdk.singerlib.encoding import SimpleSingerWriter
+
+from offgridflow_common.columns import TIMESTAMP_FORMAT
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from datetime import datetime
+
+    from singer_sdk.singerlib.messages import Message
+
+
+class BlockWriter(SimpleSingerWriter):
+    """Writes messages to stdout one by one or as a block, and never tears a line.
+
+    A signal that arrives while a line is being written waits until the line is out: ``defer`` takes
+    what the signal wants to do. Otherwise a handler that writes state would land inside a record.
+    """
+
+    def __init__(self) -> None:
+        self._writing = False
+        self._deferred: Callable[[], None] | None = None
+
+    @property
+    def writing(self) -> bool:
+        """Whether a message is under way to stdout just now."""
+        return self._writing
+
+    def defer(self, action: Callable[[], None]) -> None:
+        """Run ``action`` as soon as the message under way is complete."""
+        self._deferred = action
+
+    def write_message(self, message: Message) -> None:
+        """Write one message and flush it."""
+        line = self.format_message(message) + "\n"
+        with self._whole_lines():
+            sys.stdout.write(line)
+            sys.stdout.flush()
+
+    def write_block(self, block: bytes | memoryview) -> None:
+        """Write rendered record lines (see :func:`render_records`) and flush them."""
+        with self._whole_lines():
+            sys.stdout.flush()
+            sys.stdout.buffer.write(block)
+            sys.stdout.buffer.flush()
+
+    @contextmanager
+    def _whole_lines(self) -> Iterator[None]:
+        self._writing = True
+        try:
+            yield
+        finally:
+            self._writing = False
+            if (action := self._deferred) is not None:
+                self._deferred = None
+                action()
+
+
+def as_json_values(frame: pl.DataFrame) -> pl.DataFrame:
+    """The frame with each value as it stands in JSON: timestamps as text; the rest needs no change."""
+    timestamps = [name for name, dtype in frame.schema.items() if isinstance(dtype, pl.Datetime)]
+    return frame.with_columns(pl.col(timestamps).dt.strftime(TIMESTAMP_FORMAT)) if timestamps else frame
+
+
+def render_records(stream: str, frame: pl.DataFrame, time_extracted: datetime) -> bytes:
+    """RECORD messages for all rows of a frame, one line each.
+
+    Args:
+        stream: The stream's name in the messages.
+        frame: The rows; columns are written in their order.
+        time_extracted: When the rows were read (aware, UTC): one moment for the block.
+
+    Returns:
+        NDJSON lines, each ended by a newline; empty for a frame without rows.
+    """
+    if frame.is_empty():
+        return b""
+    records = io.BytesIO()
+    as_json_values(frame).write_ndjson(records)
+    # A raw newline can only be the end of a line: inside JSON strings it is escaped.
+    head = b'{"type":"RECORD","stream":%b,"record":' % json.dumps(stream).encode()
+    tail = b',"time_extracted":"%b"}\n' % time_extracted.isoformat(timespec="microseconds").encode()
+    body = records.getvalue().rstrip(b"\n").replace(b"\n", tail + head)
+    return b"".join((head, body, tail))

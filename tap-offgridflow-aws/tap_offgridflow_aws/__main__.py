@@ -1,0 +1,5 @@
+"""Lets the tap run as ``python -m tap_offgridflow_aws``."""
+
+from tap_offgridflow_aws.tap import TapOffgridflowAws
+
+TapOffgridflowAws.cli()

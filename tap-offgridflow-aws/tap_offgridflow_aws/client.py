@@ -1,0 +1,338 @@
+"""The AWS clients: the only place that talks to boto3. Errors leave it as the project's own."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from datetime import UTC, datetime
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
+
+import boto3
+import botocore.config
+import botocore.credentials
+import botocore.exceptions
+import botocore.session
+
+from offgridflow_common.errors import (
+    ErrorClass,
+    ErrorTable,
+    OffGridFlowError,
+    PermissionDenied,
+    SourceChanged,
+    Throttled,
+    classify,
+    error_type,
+)
+from offgridflow_common.exports.storage import ObjectInfo
+from offgridflow_common.pagination import CursorPager, Page
+from offgridflow_common.retry import parse_retry_after
+from tap_offgridflow_aws import error_codes
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from offgridflow_common.pipeline import RequestPipeline
+    from offgridflow_common.singer.periods import Period
+    from tap_offgridflow_aws.settings import AwsSettings, ExportSetting
+
+#: The one region in which the Sustainability API exists, wherever the buckets are.
+SUSTAINABILITY_REGION = "us-east-1"
+
+#: The most that the Sustainability API gives on one page.
+_PAGE_SIZE = 5000
+
+#: All that can be asked for; without naming them only the two totals come back.
+EMISSIONS_TYPES = (
+    "TOTAL_LBM_CARBON_EMISSIONS",
+    "TOTAL_MBM_CARBON_EMISSIONS",
+    "TOTAL_SCOPE_1_CARBON_EMISSIONS",
+    "TOTAL_SCOPE_2_LBM_CARBON_EMISSIONS",
+    "TOTAL_SCOPE_2_MBM_CARBON_EMISSIONS",
+    "TOTAL_SCOPE_3_LBM_CARBON_EMISSIONS",
+    "TOTAL_SCOPE_3_MBM_CARBON_EMISSIONS",
+)
+ALLOCATION_TYPES = ("TOTAL_WATER_WITHDRAWALS",)
+
+_DIMENSIONS = ("USAGE_ACCOUNT_ID", "REGION", "SERVICE")
+_CHUNK_BYTES = 1024**2
+
+_exceptions = botocore.exceptions
+_TABLE = ErrorTable(
+    by_code=error_codes.BY_CODE,
+    by_exception=(
+        (_exceptions.NoCredentialsError, ErrorClass.AUTH),
+        (_exceptions.PartialCredentialsError, ErrorClass.AUTH),
+        (_exceptions.CredentialRetrievalError, ErrorClass.AUTH),
+        (_exceptions.TokenRetrievalError, ErrorClass.AUTH),
+        (_exceptions.SSOError, ErrorClass.AUTH),
+        (_exceptions.LoginTokenLoadError, ErrorClass.AUTH),
+        (_exceptions.ProfileNotFound, ErrorClass.AUTH),
+        (_exceptions.ParamValidationError, ErrorClass.BAD_REQUEST),
+        (_exceptions.NoRegionError, ErrorClass.BAD_REQUEST),
+        (_exceptions.ConnectionError, ErrorClass.TRANSIENT),
+        (_exceptions.HTTPClientError, ErrorClass.TRANSIENT),
+        (_exceptions.IncompleteReadError, ErrorClass.TRANSIENT),
+        (_exceptions.FlexibleChecksumError, ErrorClass.TRANSIENT),
+    ),
+)
+
+
+class AwsClient:
+    """Asks AWS: the Sustainability API and S3, with credentials that refresh by themselves.
+
+    botocore's own retries are off: the pipeline has the one policy.
+
+    Args:
+        settings: The tap's settings.
+        pipeline: Limits, traces and retries each request.
+    """
+
+    def __init__(self, settings: AwsSettings, pipeline: RequestPipeline) -> None:
+        self._settings = settings
+        self._pipeline = pipeline
+        self.pager = CursorPager(max_pages=settings.max_pages)
+        self._sessions: list[boto3.Session] = []
+        self._clients: dict[str, Any] = {}
+
+    def emissions(self, period: Period) -> Iterator[dict[str, Any]]:
+        """The emissions of a month, by account, region and service, as the API gives them.
+
+        Yields:
+            ``TimePeriod``, ``DimensionsValues``, ``ModelVersion`` and ``EmissionsValues``, in MTCO2e.
+        """
+        return self._sustainability(
+            "GetEstimatedCarbonEmissions", period, EmissionsTypes=EMISSIONS_TYPES, Granularity="MONTHLY"
+        )
+
+    def water(self, period: Period) -> Iterator[dict[str, Any]]:
+        """The water allocated to a calendar year, by account, region and service, as the API gives it.
+
+        Yields:
+            ``TimePeriod``, ``DimensionsValues``, ``ModelVersion`` and ``AllocationValues``, in m3.
+        """
+        return self._sustainability(
+            "GetEstimatedWaterAllocation",
+            period,
+            AllocationTypes=ALLOCATION_TYPES,
+            Granularity="YEARLY_CALENDAR",
+        )
+
+    def call(self, service: str, operation: str, asked: str, **parameters: Any) -> Any:  # noqa: ANN401 - botocore's
+        """Send one request.
+
+        Args:
+            service: A service as boto3 names it.
+            operation: The API operation, such as ``ListObjectsV2``.
+            asked: What is asked, for messages.
+            **parameters: The operation's own.
+
+        Returns:
+            What botocore makes of the answer.
+        """
+        return self.attempt(
+            service, operation, asked, lambda client: getattr(client, _method(operation))(**parameters)
+        )
+
+    def attempt(self, service: str, operation: str, asked: str, send: Callable[[Any], Any]) -> Any:  # noqa: ANN401
+        """Run ``send`` with the service's client through the pipeline, the reading of a body included."""
+        return self._pipeline.call(
+            f"{service} {operation}",
+            lambda: send(self._client(service)),
+            lambda error: translate(error, asked, operation),
+        )
+
+    def _sustainability(self, operation: str, period: Period, **parameters: Any) -> Iterator[dict[str, Any]]:  # noqa: ANN401
+        asked = f"{operation} for {period.label}"
+
+        def fetch(token: str | None) -> Page[dict[str, Any]]:
+            answer = self.call(
+                "sustainability",
+                operation,
+                asked,
+                TimePeriod={"Start": period.start, "End": period.end},
+                GroupBy=_DIMENSIONS,
+                MaxResults=_PAGE_SIZE,
+                **parameters,
+                **({"NextToken": token} if token else {}),
+            )
+            return Page(items=answer["Results"], next_token=answer.get("NextToken"))
+
+        for page in self.pager.pages(fetch):
+            yield from page.items
+
+    def _client(self, service: str) -> Any:  # noqa: ANN401 - boto3 makes its clients at run time
+        if service not in self._clients:
+            self._clients[service] = self._new_client(self._session(), service)
+        return self._clients[service]
+
+    def _new_client(self, session: boto3.Session, service: str) -> Any:  # noqa: ANN401
+        region = session.region_name or SUSTAINABILITY_REGION
+        return session.client(
+            service,
+            region_name=SUSTAINABILITY_REGION if service == "sustainability" else region,
+            endpoint_url=self._settings.endpoint_urls.get(service),
+            config=botocore.config.Config(
+                retries={"mode": "standard", "total_max_attempts": 1},
+                connect_timeout=self._settings.request_timeout_seconds,
+                read_timeout=self._settings.request_timeout_seconds,
+                user_agent_extra="tap-offgridflow-aws",
+            ),
+        )
+
+    def _session(self) -> boto3.Session:
+        if not self._sessions:
+            base = boto3.Session(
+                aws_access_key_id=self._settings.access_key_id,
+                aws_secret_access_key=self._settings.secret_access_key,
+                aws_session_token=self._settings.session_token,
+                profile_name=self._settings.profile,
+                region_name=self._settings.default_region,
+            )
+            self._sessions.append(self._assumed(base) if self._settings.assume_role_arn else base)
+        return self._sessions[0]
+
+    def _assumed(self, base: boto3.Session) -> boto3.Session:
+        """A session of the role, whose credentials are fetched anew before they expire."""
+        source = base.get_credentials()
+        if source is None:
+            raise botocore.exceptions.NoCredentialsError
+        extra = {"RoleSessionName": self._settings.role_session_name}
+        if self._settings.external_id:
+            extra["ExternalId"] = self._settings.external_id
+        fetcher = botocore.credentials.AssumeRoleCredentialFetcher(
+            client_creator=lambda service, **_: self._new_client(base, service),
+            source_credentials=source,
+            role_arn=self._settings.assume_role_arn,
+            extra_args=extra,
+        )
+        role = botocore.session.Session()
+        role._credentials = botocore.credentials.DeferredRefreshableCredentials(  # noqa: SLF001 - botocore's only way in
+            method="assume-role", refresh_using=fetcher.fetch_credentials
+        )
+        role.set_config_variable("region", base.region_name)
+        return boto3.Session(botocore_session=role)
+
+
+class S3Store:
+    """A bucket as an object store.
+
+    Args:
+        client: Asks S3.
+        bucket: The bucket.
+        export: The setting it comes from: who pays, and who must own the bucket.
+    """
+
+    def __init__(self, client: AwsClient, bucket: str, export: ExportSetting) -> None:
+        self._client = client
+        self._bucket = bucket
+        self._common: dict[str, str] = {"Bucket": bucket}
+        if export.requester_pays:
+            self._common["RequestPayer"] = "requester"
+        if export.expected_bucket_owner:
+            self._common["ExpectedBucketOwner"] = export.expected_bucket_owner
+
+    def uri(self, key: str) -> str:
+        """The ``s3://`` address of a key."""
+        return f"s3://{self._bucket}/{key}"
+
+    def list(self, prefix: str) -> Iterator[ObjectInfo]:
+        """All objects whose key starts with ``prefix``."""
+
+        def fetch(token: str | None) -> Page[dict[str, Any]]:
+            more = {"ContinuationToken": token} if token else {}
+            answer = self._client.call(
+                "s3",
+                "ListObjectsV2",
+                f"listing {self.uri(prefix)}",
+                Prefix=prefix,
+                **self._common,
+                **more,
+            )
+            return Page(items=answer.get("Contents", []), next_token=answer.get("NextContinuationToken"))
+
+        for page in self._client.pager.pages(fetch):
+            for entry in page.items:
+                yield ObjectInfo(
+                    key=entry["Key"],
+                    size=entry["Size"],
+                    etag=entry["ETag"].strip('"'),
+                    modified=entry["LastModified"].astimezone(UTC),
+                )
+
+    def read(self, info: ObjectInfo) -> bytes:
+        """The content of a small object."""
+        content: bytes = self._get(info, lambda body: body.read())
+        return content
+
+    def local_path(self, info: ObjectInfo) -> None:
+        """Nothing of a bucket lies on local disk."""
+        del info
+
+    def download(self, info: ObjectInfo, target: Path, on_bytes: Callable[[int], None]) -> None:
+        """Write an object to a file; a body that breaks is fetched again from its beginning."""
+
+        def save(body: Any) -> None:  # noqa: ANN401 - botocore's streaming body
+            size = 0
+            with target.open("wb") as file:
+                for chunk in body.iter_chunks(_CHUNK_BYTES):
+                    size += file.write(chunk)
+                    on_bytes(len(chunk))
+            if size != info.size:
+                raise SourceChanged(
+                    asked=f"reading {self.uri(info.key)}",
+                    got=f"{size:,} bytes where the listing said {info.size:,}",
+                    do="the period is read again",
+                )
+
+        self._get(info, save)
+
+    def _get(self, info: ObjectInfo, consume: Callable[[Any], Any]) -> Any:  # noqa: ANN401
+        def send(client: Any) -> Any:  # noqa: ANN401
+            answer = client.get_object(Key=info.key, IfMatch=f'"{info.etag}"', **self._common)
+            with closing(answer["Body"]) as body:
+                return consume(body)
+
+        return self._client.attempt("s3", "GetObject", f"reading {self.uri(info.key)}", send)
+
+
+def translate(error: Exception, asked: str, operation: str) -> OffGridFlowError:
+    """Turn what boto3 raised into an error of ours.
+
+    Args:
+        error: What was raised.
+        asked: What was asked, for the message.
+        operation: The API operation.
+    """
+    answer = getattr(error, "response", None) or {}
+    code = answer.get("Error", {}).get("Code")
+    metadata = answer.get("ResponseMetadata", {})
+    found = classify(error, tables=(_TABLE,), code=code, status=metadata.get("HTTPStatusCode"))
+    return _kind(found, code, metadata)(
+        asked=asked,
+        got=answer.get("Error", {}).get("Message") or f"{type(error).__name__}: {error}",
+        do=error_codes.advice(found, code, operation),
+        code=code,
+        request_id=metadata.get("RequestId"),
+        retry_after=_retry_after(metadata),
+    )
+
+
+def _kind(found: ErrorClass, code: str | None, metadata: dict[str, Any]) -> type[OffGridFlowError]:
+    if code in error_codes.CHANGED:
+        return SourceChanged
+    if code in error_codes.DENIED:
+        return PermissionDenied
+    if code in error_codes.THROTTLED or metadata.get("HTTPStatusCode") == HTTPStatus.TOO_MANY_REQUESTS:
+        return Throttled
+    return error_type(found)
+
+
+def _retry_after(metadata: dict[str, Any]) -> float | None:
+    value = metadata.get("HTTPHeaders", {}).get("retry-after")
+    return parse_retry_after(value, datetime.now(UTC)) if value else None
+
+
+def _method(operation: str) -> str:
+    name: str = botocore.xform_name(operation)
+    return name
