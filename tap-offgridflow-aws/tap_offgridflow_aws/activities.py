@@ -20,9 +20,9 @@ from offgridflow_common.activity import (
 )
 from offgridflow_common.exports.scan import Table
 from offgridflow_common.regions import UNKNOWN_LOCATION
-from tap_offgridflow_aws.streams.carbon import EMISSIONS as EMISSIONS_REPORT
-from tap_offgridflow_aws.streams.carbon import WATER as WATER_REPORT
-from tap_offgridflow_aws.streams.line_items import CUR2
+from tap_offgridflow_aws.reports import EMISSIONS as EMISSIONS_REPORT
+from tap_offgridflow_aws.reports import WATER as WATER_REPORT
+from tap_offgridflow_aws.tables import CUR2
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

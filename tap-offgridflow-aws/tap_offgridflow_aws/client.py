@@ -269,7 +269,7 @@ class S3Store:
         """Nothing of a bucket lies on local disk."""
         del info
 
-    def download(self, info: ObjectInfo, target: Path, on_bytes: Callable[[int], None]) -> None:
+    def download(self, info: ObjectInfo, target: Path) -> None:
         """Write an object to a file; a body that breaks is fetched again from its beginning."""
 
         def save(body: Any) -> None:  # noqa: ANN401 - botocore's streaming body
@@ -277,7 +277,6 @@ class S3Store:
             with target.open("wb") as file:
                 for chunk in body.iter_chunks(_CHUNK_BYTES):
                     size += file.write(chunk)
-                    on_bytes(len(chunk))
             if size != info.size:
                 raise SourceChanged(
                     asked=f"reading {self.uri(info.key)}",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 from typing import IO, TYPE_CHECKING
 
 import polars as pl
@@ -11,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
 _CHUNK_BYTES = 16 * 1024**2
+_QUOTED = re.compile(rb'"[^"]*"')
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
@@ -36,19 +38,32 @@ class CsvReader:
     def blocks(self, names: Sequence[str]) -> Iterator[pl.DataFrame]:
         """The records, every value as text, projected to some columns (in the file's order).
 
-        With no columns asked for, the first one stands in, so that the rows can be counted.
+        The last column always comes along: it counts the rows, and shows records that end too early.
 
         Raises:
             EOFError, OSError: The stream is damaged.
             polars.exceptions.PolarsError: A record has more fields than the header.
+            ValueError: A record has fewer fields than the header.
         """
-        positions = sorted(self.names.index(name) for name in names) or [0]
+        positions = sorted({self.names.index(name) for name in names} | {len(self.names) - 1})
         with self._stream:
             for chunk in self._chunks():
                 frame = pl.read_csv(
                     chunk, has_header=False, schema=dict.fromkeys(self.names, pl.String()), columns=positions
                 )
+                self._refuse_short_records(chunk, frame)
                 yield from frame.iter_slices(self._block_rows)
+
+    def _refuse_short_records(self, chunk: bytes, frame: pl.DataFrame) -> None:
+        """Short records are filled up with null by polars: only a null in the last column can be one."""
+        if not frame[self.names[-1]].null_count():
+            return
+        separators = _QUOTED.sub(b"", chunk).count(b",")
+        missing = frame.height * (len(self.names) - 1) - separators
+        if missing:
+            raise ValueError(
+                f"records with {missing} fields less than the header's {len(self.names)} columns"
+            )
 
     def _take_header(self) -> bytes:
         while (end := _record_end(self._pending, first=True)) < 0 and self._fill():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import itertools
 import shutil
 import tempfile
@@ -15,7 +16,7 @@ from typing import IO, TYPE_CHECKING, Self
 from offgridflow_common.errors import FatalError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
     from types import TracebackType
 
     from offgridflow_common.exports.storage import ObjectInfo, ObjectStore
@@ -35,21 +36,10 @@ class Spool:
     Args:
         parent: The folder in which the spool makes a folder of its own.
         max_bytes: What all its files may take together.
-        on_bytes: Called with the bytes of each piece that arrives.
-        on_file: Called after each file.
     """
 
-    def __init__(
-        self,
-        parent: Path,
-        max_bytes: int,
-        *,
-        on_bytes: Callable[[int], None] = lambda _: None,
-        on_file: Callable[[], None] = lambda: None,
-    ) -> None:
+    def __init__(self, parent: Path, max_bytes: int) -> None:
         self._max_bytes = max_bytes
-        self._on_bytes = on_bytes
-        self._on_file = on_file
         self._guard = threading.Lock()
         self._kept: OrderedDict[tuple[str, str], tuple[Path, int]] = OrderedDict()
         self._in_use: set[tuple[str, str]] = set()
@@ -119,13 +109,13 @@ class Spool:
             path = self._folder / f"{next(self._numbers)}{_suffixes(info.key)}"
             self._kept[key] = (path, info.size)
         try:
-            store.download(info, path, self._on_bytes)
-        except BaseException:
+            store.download(info, path)
+        except BaseException as error:
             with self._guard:
                 del self._kept[key]
             path.unlink(missing_ok=True)
+            _explain_full_disk(self._folder, error)
             raise
-        self._on_file()
         return path
 
     def _make_room(self, store: ObjectStore, info: ObjectInfo) -> None:
@@ -142,6 +132,17 @@ class Spool:
             path, size = self._kept.pop(key)
             path.unlink(missing_ok=True)
             used -= size
+
+
+def _explain_full_disk(folder: Path, error: BaseException) -> None:
+    """Raise an error that names the setting, if a full disk is behind ``error``."""
+    for cause in (error, error.__cause__):
+        if isinstance(cause, OSError) and cause.errno in {errno.ENOSPC, errno.EDQUOT}:
+            raise FatalError(
+                asked=f"writing to the spool in {folder.parent}",
+                got=str(cause.strerror),
+                do="free space there, or point spool_dir to a larger disk",
+            ) from cause
 
 
 def _identity(store: ObjectStore, info: ObjectInfo) -> tuple[str, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 from offgridflow_common.errors import NotFoundError, SourceChanged
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +55,8 @@ class ObjectStore(Protocol):
         """Where the object already lies on local disk, or None."""
         ...
 
-    def download(self, info: ObjectInfo, target: Path, on_bytes: Callable[[int], None]) -> None:
-        """Write the object to a file and report the bytes as they come.
+    def download(self, info: ObjectInfo, target: Path) -> None:
+        """Write the object to a file.
 
         Raises:
             SourceChanged: The object is no longer the one that was listed.
@@ -109,11 +110,9 @@ class FolderStore:
             )
         return path
 
-    def download(self, info: ObjectInfo, target: Path, on_bytes: Callable[[int], None]) -> None:
-        """Copy a file; only needed where a reader insists on a file of its own."""
-        content = self.read(info)
-        target.write_bytes(content)
-        on_bytes(len(content))
+    def download(self, info: ObjectInfo, target: Path) -> None:
+        """Copy a file; only for readers that insist on a file of their own."""
+        shutil.copyfile(self.local_path(info), target)
 
     def _info(self, path: Path) -> ObjectInfo:
         stat = path.stat()

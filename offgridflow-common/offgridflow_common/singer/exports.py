@@ -69,7 +69,9 @@ class DeliveryReader(Protocol):
 class Read(Protocol):
     """Reads a delivery: gives what goes out, and counts the rows of the delivery as it reads them."""
 
-    def __call__(self, delivery: Delivery, count: Callable[[int], None], /) -> Iterator[pl.DataFrame]: ...
+    def __call__(self, delivery: Delivery, count: Callable[[int], None], /) -> Iterator[pl.DataFrame]:
+        """The frames that go out; ``count`` is called with the rows of each block that was read."""
+        ...
 
 
 def pending_deliveries(

@@ -15,7 +15,7 @@ from singer_sdk.singerlib.catalog import REPLICATION_FULL_TABLE
 from singer_sdk.streams import Stream
 
 from offgridflow_common.columns import json_schema
-from offgridflow_common.errors import OffGridFlowError, UnknownError
+from offgridflow_common.errors import OffGridFlowError, UnknownError, classify
 from offgridflow_common.singer.bookmarks import Bookmarks
 from offgridflow_common.singer.writer import BlockWriter, as_json_values, render_records
 
@@ -27,6 +27,10 @@ if TYPE_CHECKING:
 
     from offgridflow_common.columns import Column
     from offgridflow_common.singer.tap import OffGridFlowTap
+
+
+#: What ends the run, or a dry run, rather than one stream.
+_ENDINGS = (AbortedSyncFailedException, AbortedSyncPausedException, BrokenPipeError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +107,7 @@ class OffGridFlowStream(Stream, abc.ABC):
             try:
                 for partition in self.pending():
                     yield from self._sync_partition(partition, write_messages=write_messages)
-            except (AbortedSyncFailedException, AbortedSyncPausedException, BrokenPipeError):
+            except _ENDINGS:
                 raise
             except Exception as error:  # noqa: BLE001 - the one place where a stream's errors end
                 self._report(error)
@@ -130,8 +134,10 @@ class OffGridFlowStream(Stream, abc.ABC):
                     counter.increment(frame.height)
                     rows += frame.height
                     largest = max(largest, frame.height)
-            except OffGridFlowError as error:
-                telemetry.failure(self.name, error.error_class, time.monotonic() - started)
+            except _ENDINGS:
+                raise
+            except Exception as error:
+                telemetry.failure(self.name, classify(error), time.monotonic() - started)
                 raise
         partition.acknowledge(rows)
         telemetry.success(self.name, rows, time.monotonic() - started, largest)

@@ -25,7 +25,8 @@ from tap_offgridflow_aws.activities import (
     usage_groups,
     water_activities,
 )
-from tap_offgridflow_aws.streams.carbon import EMISSIONS, WATER, report_partitions
+from tap_offgridflow_aws.reports import EMISSIONS, WATER
+from tap_offgridflow_aws.streams.carbon import report_partitions
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -92,9 +93,7 @@ class ActivitiesStream(OffGridFlowStream):
             )
         yield self._selected(usage_activities(groups, delivery, self._mapping, grain))
 
-    def _groups(
-        self, delivery: Delivery, count: Callable[[int], None], grain: str
-    ) -> Iterator[pl.DataFrame]:
+    def _groups(self, delivery: Delivery, count: Callable[[int], None], grain: str) -> Iterator[pl.DataFrame]:
         if delivery.columns is not None:
             USAGE_TABLE.check(delivery.columns, delivery.manifest.label)
         with Progress(

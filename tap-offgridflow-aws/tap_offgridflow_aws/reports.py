@@ -1,0 +1,126 @@
+"""What the Sustainability API reports, and how its rows become columns."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+
+from offgridflow_common.columns import Column, Kind, polars_schema
+from offgridflow_common.errors import ContractBroken
+from offgridflow_common.singer.periods import MONTH, YEAR, Period
+from tap_offgridflow_aws.client import ALLOCATION_TYPES, EMISSIONS_TYPES, AwsClient
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+#: Emissions go back to this month, water to this year.
+EMISSIONS_BEGIN = datetime(2022, 1, 1, tzinfo=UTC)
+WATER_BEGINS = datetime(2023, 1, 1, tzinfo=UTC)
+
+_KEYS = (
+    Column("period_start", Kind.TIMESTAMP, "Inclusive.", required=True),
+    Column("period_end", Kind.TIMESTAMP, "Exclusive.", required=True),
+    Column("account_id", Kind.STRING, "Usage account, 12 digits.", required=True),
+    Column("region", Kind.STRING, "Region id; `Global` for global services.", required=True),
+    Column("service", Kind.STRING, "Product code; `Other` for all that is not broken out.", required=True),
+    Column("model_version", Kind.STRING, "Version of AWS's model.", required=True),
+)
+_UNKNOWN_VALUES = Column("extra", Kind.NUMBER_MAP, "Values of types that this version does not know.")
+_RETRIEVED_AT = Column("retrieved_at", Kind.TIMESTAMP, "When it was read.", required=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """One report of the API.
+
+    Attributes:
+        source: Names it in activities and in their state.
+        begin: How far it goes back.
+        months: The length of its periods.
+        values: The member of a result row that holds its values.
+        fetch: Asks the API for one period.
+        types: The types of values, in the API's spelling; their lower case names the columns.
+        unit: The unit of all values.
+        unit_column: The column that holds the unit.
+    """
+
+    source: str
+    begin: datetime
+    months: int
+    values: str
+    fetch: Callable[[AwsClient, Period], Iterator[dict[str, Any]]]
+    types: tuple[str, ...]
+    unit: str
+    unit_column: str
+
+    @property
+    def columns(self) -> tuple[Column, ...]:
+        """The columns of the report's stream."""
+        values = tuple(Column(kind.lower(), Kind.NUMBER, f"In {self.unit}.") for kind in self.types)
+        unit = Column(self.unit_column, Kind.STRING, f"`{self.unit}`.")
+        return (*_KEYS, *values, unit, _UNKNOWN_VALUES, _RETRIEVED_AT)
+
+    def frame(self, results: Iterator[dict[str, Any]], retrieved_at: datetime) -> pl.DataFrame:
+        """The API's result rows as rows of :attr:`columns`.
+
+        Raises:
+            ContractBroken: A row lacks a part of its key, or is in another unit.
+        """
+        rows = [self._row(result, retrieved_at) for result in results]
+        return pl.DataFrame(rows, schema=polars_schema(self.columns))
+
+    def _row(self, result: Mapping[str, Any], retrieved_at: datetime) -> dict[str, Any]:
+        dimensions = result.get("DimensionsValues") or {}
+        missing = [name for name in ("USAGE_ACCOUNT_ID", "REGION", "SERVICE") if not dimensions.get(name)]
+        if missing:
+            raise self._broken(f"a row without {' and '.join(missing)}")
+        values = result[self.values]
+        for kind, value in values.items():
+            if value["Unit"] != self.unit:
+                raise self._broken(f"{kind} in {value['Unit']}, expected {self.unit}")
+        known = {kind.lower(): values[kind]["Value"] for kind in self.types if kind in values}
+        unknown = {kind.lower(): value["Value"] for kind, value in values.items() if kind not in self.types}
+        return {
+            "period_start": result["TimePeriod"]["Start"].astimezone(UTC),
+            "period_end": result["TimePeriod"]["End"].astimezone(UTC),
+            "account_id": dimensions["USAGE_ACCOUNT_ID"],
+            "region": dimensions["REGION"],
+            "service": dimensions["SERVICE"],
+            "model_version": result["ModelVersion"],
+            **known,
+            self.unit_column: self.unit,
+            "extra": unknown or None,
+            "retrieved_at": retrieved_at,
+        }
+
+    def _broken(self, got: str) -> ContractBroken:
+        return ContractBroken(
+            asked=f"reading {self.source}",
+            got=got,
+            do="look for a newer version of the tap; nothing of the period counts as read",
+        )
+
+
+EMISSIONS = Report(
+    source="aws_sustainability_emissions",
+    begin=EMISSIONS_BEGIN,
+    months=MONTH,
+    values="EmissionsValues",
+    fetch=AwsClient.emissions,
+    types=EMISSIONS_TYPES,
+    unit="MTCO2e",
+    unit_column="emissions_unit",
+)
+WATER = Report(
+    source="aws_sustainability_water",
+    begin=WATER_BEGINS,
+    months=YEAR,
+    values="AllocationValues",
+    fetch=AwsClient.water,
+    types=ALLOCATION_TYPES,
+    unit="m3",
+    unit_column="allocation_unit",
+)
