@@ -18,7 +18,7 @@ from offgridflow_common.activity import (
     finish,
     normalise_unit,
 )
-from offgridflow_common.exports.scan import Table
+from offgridflow_common.exports.table import Table
 from offgridflow_common.regions import UNKNOWN_LOCATION
 from tap_offgridflow_aws.reports import EMISSIONS as EMISSIONS_REPORT
 from tap_offgridflow_aws.reports import WATER as WATER_REPORT

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import closing
 from datetime import UTC, datetime
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import boto3
 import botocore.config
@@ -20,6 +20,7 @@ from offgridflow_common.errors import (
     PermissionDenied,
     SourceChanged,
     Throttled,
+    TransientError,
     classify,
     error_type,
 )
@@ -56,6 +57,8 @@ ALLOCATION_TYPES = ("TOTAL_WATER_WITHDRAWALS",)
 
 _DIMENSIONS = ("USAGE_ACCOUNT_ID", "REGION", "SERVICE")
 _CHUNK_BYTES = 1024**2
+
+T = TypeVar("T")
 
 _exceptions = botocore.exceptions
 _TABLE = ErrorTable(
@@ -118,24 +121,18 @@ class AwsClient:
             Granularity="YEARLY_CALENDAR",
         )
 
-    def call(self, service: str, operation: str, asked: str, **parameters: Any) -> Any:  # noqa: ANN401 - botocore's
-        """Send one request.
+    def attempt(self, service: str, operation: str, asked: str, send: Callable[[Any], T]) -> T:
+        """Run ``send`` through the pipeline: the request, and the reading of its body.
 
         Args:
             service: A service as boto3 names it.
             operation: The API operation, such as ``ListObjectsV2``.
             asked: What is asked, for messages.
-            **parameters: The operation's own.
+            send: Gets the service's client and makes one attempt.
 
-        Returns:
-            What botocore makes of the answer.
+        Raises:
+            OffGridFlowError: What boto3 raised, translated.
         """
-        return self.attempt(
-            service, operation, asked, lambda client: getattr(client, _method(operation))(**parameters)
-        )
-
-    def attempt(self, service: str, operation: str, asked: str, send: Callable[[Any], Any]) -> Any:  # noqa: ANN401
-        """Run ``send`` with the service's client through the pipeline, the reading of a body included."""
         return self._pipeline.call(
             f"{service} {operation}",
             lambda: send(self._client(service)),
@@ -146,17 +143,21 @@ class AwsClient:
         asked = f"{operation} for {period.label}"
 
         def fetch(token: str | None) -> Page[dict[str, Any]]:
-            answer = self.call(
+            return self.attempt(
                 "sustainability",
                 operation,
                 asked,
-                TimePeriod={"Start": period.start, "End": period.end},
-                GroupBy=_DIMENSIONS,
-                MaxResults=_PAGE_SIZE,
-                **parameters,
-                **({"NextToken": token} if token else {}),
+                lambda client: _page(
+                    getattr(client, _method(operation))(
+                        TimePeriod={"Start": period.start, "End": period.end},
+                        GroupBy=_DIMENSIONS,
+                        MaxResults=_PAGE_SIZE,
+                        **parameters,
+                        **({"NextToken": token} if token else {}),
+                    ),
+                    asked,
+                ),
             )
-            return Page(items=answer["Results"], next_token=answer.get("NextToken"))
 
         for page in self.pager.pages(fetch):
             yield from page.items
@@ -241,13 +242,11 @@ class S3Store:
 
         def fetch(token: str | None) -> Page[dict[str, Any]]:
             more = {"ContinuationToken": token} if token else {}
-            answer = self._client.call(
+            answer = self._client.attempt(
                 "s3",
                 "ListObjectsV2",
                 f"listing {self.uri(prefix)}",
-                Prefix=prefix,
-                **self._common,
-                **more,
+                lambda client: client.list_objects_v2(Prefix=prefix, **self._common, **more),
             )
             return Page(items=answer.get("Contents", []), next_token=answer.get("NextContinuationToken"))
 
@@ -286,13 +285,20 @@ class S3Store:
 
         self._get(info, save)
 
-    def _get(self, info: ObjectInfo, consume: Callable[[Any], Any]) -> Any:  # noqa: ANN401
-        def send(client: Any) -> Any:  # noqa: ANN401
+    def _get(self, info: ObjectInfo, consume: Callable[[Any], T]) -> T:
+        def send(client: Any) -> T:  # noqa: ANN401 - boto3 makes its clients at run time
             answer = client.get_object(Key=info.key, IfMatch=f'"{info.etag}"', **self._common)
             with closing(answer["Body"]) as body:
                 return consume(body)
 
         return self._client.attempt("s3", "GetObject", f"reading {self.uri(info.key)}", send)
+
+
+def _page(answer: dict[str, Any], asked: str) -> Page[dict[str, Any]]:
+    """A page of results. botocore gives an empty answer for one whose body broke off."""
+    if "Results" not in answer:
+        raise TransientError(asked=asked, got="an answer without Results: it broke off", do="run again later")
+    return Page(items=answer["Results"], next_token=answer.get("NextToken"))
 
 
 def translate(error: Exception, asked: str, operation: str) -> OffGridFlowError:

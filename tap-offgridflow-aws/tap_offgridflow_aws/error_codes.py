@@ -52,6 +52,7 @@ _CREDENTIALS = frozenset(
         "IncompleteSignature",
         "InvalidAccessKeyId",
         "InvalidClientTokenId",
+        "InvalidSignatureException",
         "InvalidToken",
         "SignatureDoesNotMatch",
         "UnrecognizedClientException",

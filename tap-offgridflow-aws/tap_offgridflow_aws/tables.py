@@ -6,7 +6,7 @@ import csv
 from importlib import resources
 
 from offgridflow_common.columns import Column, Kind
-from offgridflow_common.exports.scan import Table
+from offgridflow_common.exports.table import Table
 
 _KINDS = {
     "string": Kind.STRING,

@@ -228,6 +228,15 @@ def test_a_cancelled_run_does_not_wait_for_the_next_attempt() -> None:
     assert world.clock.monotonic() == 0.5
 
 
+def test_a_cancelled_run_does_not_wait_for_the_limiter() -> None:
+    world = World(rate=0.1, capacity=1)
+    world.call("answer")
+    world.clock.at(0.5, world.cancel.set)
+    with pytest.raises(Cancelled):
+        world.call("never reached")
+    assert world.clock.monotonic() == 0.5
+
+
 def test_a_request_that_costs_more_than_the_bucket_holds_is_a_bug() -> None:
     with pytest.raises(ValueError, match="capacity"):
         World(capacity=5).call("never reached", cost=6)

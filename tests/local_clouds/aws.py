@@ -48,6 +48,7 @@ class LocalAws:
     """
 
     credentials = CREDENTIALS
+    proxy: S3FaultProxy
 
     def __init__(self, *, rate: float | None = None, capacity: float | None = None) -> None:
         self.sustainability = SustainabilityServer(rate=rate, capacity=capacity)

@@ -155,7 +155,7 @@ def _block(bill: Bill, schema: pa.Schema, lines: pa.Table, low: int, high: int) 
     block = lines.take(pa.array(which, pa.int64()))
     chance = pc.random(high - low, initializer=hash((bill.seed, low)) & 0x7FFF_FFFF_FFFF_FFFF)
     factor = pc.if_else(block["_steady"], 1.0, pc.add(0.25, pc.multiply(chance, 1.5)))
-    amount = pc.round(pc.multiply(block["_amount"], factor), 10)
+    amount = _ten_decimals(pc.multiply(block["_amount"], factor))
     cost = pc.multiply(amount, block["_rate"])
     begin = pa.array(hours, pa.int64())
     until = pc.min_element_wise(pc.add(begin, block["_hours"]), bill.hours)
@@ -165,13 +165,20 @@ def _block(bill: Bill, schema: pa.Schema, lines: pa.Table, low: int, high: int) 
         "line_item_usage_start_date": _moment(bill, begin),
         "line_item_usage_end_date": _moment(bill, until),
         "line_item_usage_amount": amount,
-        "line_item_normalized_usage_amount": pc.multiply(amount, block["line_item_normalization_factor"]),
+        "line_item_normalized_usage_amount": _ten_decimals(
+            pc.multiply(amount, block["line_item_normalization_factor"])
+        ),
     }
     for column in COST_COLUMNS:
-        own = pc.round(pc.multiply(cost, block[f"_{column}"]), 10)
+        own = _ten_decimals(pc.multiply(cost, block[f"_{column}"]))
         values[column] = pc.coalesce(own, block[column])
     columns = [values.get(name, block[name]) for name in schema.names]
     return pa.Table.from_arrays(columns, schema=schema).combine_chunks().to_batches()[0]
+
+
+def _ten_decimals(values: pa.ChunkedArray) -> pa.ChunkedArray:
+    # pc.round(values, 10) leaves doubles that print with more digits; a quotient by a power of ten does not.
+    return pc.divide(pc.round(pc.multiply(values, 1e10)), 1e10)
 
 
 def _hour_texts(bill: Bill) -> list[str]:

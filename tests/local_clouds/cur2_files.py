@@ -97,19 +97,19 @@ def json_maps(maps: pa.MapArray) -> pa.StringArray:
     starts = maps.offsets[0].as_py()
     length = maps.offsets[-1].as_py() - starts
     keys, items = (part.slice(starts, length) for part in (maps.keys, maps.items))
-    keys = pc.binary_join_element_wise('"', _escape(keys), '"', "")
-    items = (
-        pc.binary_join_element_wise('"', _escape(items), '"', "")
-        if pa.types.is_string(items.type)
-        else (pc.cast(items, pa.string()))
-    )
-    pairs = pc.binary_join_element_wise(keys, pc.fill_null(items, "null"), ": ")
+    pairs = pc.binary_join_element_wise(_json_texts(keys), _json_texts(items), ": ")
     lists = pa.ListArray.from_arrays(pc.subtract(maps.offsets, starts), pairs)
     text = pc.binary_join_element_wise("{", pc.binary_join(lists, ", "), "}", "")
     return pc.if_else(maps.is_valid(), text, pa.scalar(None, pa.string()))
 
 
-def _escape(text: pa.StringArray) -> pa.StringArray:
+def _json_texts(values: pa.Array) -> pa.StringArray:
+    """Each value as JSON; every distinct string is escaped once."""
+    if not pa.types.is_string(values.type):
+        return pc.fill_null(pc.cast(values, pa.string()), "null")
+    encoded = values.dictionary_encode()
+    text = encoded.dictionary
     for plain, escaped in _ESCAPES:
         text = pc.replace_substring(text, plain, escaped)
-    return text
+    quoted = pc.binary_join_element_wise('"', text, '"', "")
+    return pc.fill_null(quoted.take(encoded.indices), "null")

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 import boto3
 import pytest
+from botocore import UNSIGNED
 from botocore.config import Config
 from botocore.exceptions import ClientError, ConnectionClosedError, ReadTimeoutError
 
@@ -43,14 +44,16 @@ def server() -> Iterator[SustainabilityServer]:
         yield running
 
 
-def connect(server: SustainabilityServer, attempts: int = 1, **options: Any) -> Any:
+def connect(server: SustainabilityServer, attempts: int = 1, signature: Any = None, **options: Any) -> Any:
     settings: dict[str, Any] = {
         "region_name": "us-east-1",
         "aws_access_key_id": "AKIAIOSFODNN7EXAMPLE",
         "aws_secret_access_key": "local",
     }
     retries = {"mode": "standard", "total_max_attempts": attempts}
-    config = Config(retries=retries, read_timeout=0.5, parameter_validation=False)
+    config = Config(
+        retries=retries, read_timeout=0.5, parameter_validation=False, signature_version=signature
+    )
     return boto3.client("sustainability", endpoint_url=server.url, config=config, **(settings | options))
 
 
@@ -218,7 +221,7 @@ def test_requests_must_be_signed_for_the_one_region_by_a_known_key(server: Susta
     )
     server.accepted_keys = {"another"}
     assert refusal(connect(server), TimePeriod=SUMMER) == (403, "UnrecognizedClientException")
-    unsigned = connect(server, config=Config(signature_version=__import__("botocore").UNSIGNED))
+    unsigned = connect(server, signature=UNSIGNED)
     assert refusal(unsigned, TimePeriod=SUMMER) == (403, "MissingAuthenticationTokenException")
 
 

@@ -30,6 +30,23 @@ def gather_extra(unknown: pl.DataFrame, name: str) -> pl.Series:
     return unknown.select(pl.struct(pl.all().map_batches(_plain)).alias(name)).to_series()
 
 
+def gather_map(block: pl.DataFrame, members: dict[str, list[str]], kind: Kind) -> pl.Series:
+    """One map column of several columns; members that are null or empty text are left out.
+
+    Args:
+        block: Holds the columns.
+        members: The columns of each key. Where a key has several, the first with a value counts.
+        kind: The kind of map.
+    """
+    value_kind = Kind.STRING if kind is Kind.STRING_MAP else Kind.NUMBER
+    entries = []
+    for key, names in members.items():
+        values = [_empty_is_null(convert(block[name], value_kind)) for name in names]
+        entries.append(pl.struct(key=pl.lit(key), value=pl.coalesce(values)))
+    given = pl.element().struct.field("value").is_not_null()
+    return block.select(pl.concat_list(entries).list.filter(given).cast(kind.dtype)).to_series()
+
+
 def _plain(values: pl.Series) -> pl.Series:
     """A value of any type as one that JSON has."""
     dtype = values.dtype

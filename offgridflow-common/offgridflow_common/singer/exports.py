@@ -9,7 +9,8 @@ import polars as pl
 
 from offgridflow_common.columns import Column, Kind, polars_schema
 from offgridflow_common.errors import SourceChanged
-from offgridflow_common.exports.scan import EXTRA, ROW_NUMBER, Table, read_blocks
+from offgridflow_common.exports.scan import read_blocks
+from offgridflow_common.exports.table import EXTRA, ROW_NUMBER, Table
 from offgridflow_common.observability import Progress
 from offgridflow_common.singer.streams import OffGridFlowStream, Partition
 

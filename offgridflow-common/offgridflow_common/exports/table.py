@@ -1,0 +1,134 @@
+"""Tables: what export files should contain, and the plan that makes a stream's columns of a file's."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import polars as pl
+
+from offgridflow_common.errors import ContractBroken
+from offgridflow_common.exports.convert import convert, gather_extra, gather_map
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from offgridflow_common.columns import Column
+
+#: The column that keeps what the table does not know.
+EXTRA = "extra"
+
+#: The column that numbers a file's rows from 0, in the file's order.
+ROW_NUMBER = "row_number"
+
+
+@dataclass(frozen=True, slots=True)
+class Fold:
+    """Columns that become members of one map column, because the set of them is never the same.
+
+    Attributes:
+        column: The map column.
+        prefix: How the names of its members begin, after renaming; the rest is the member's key.
+    """
+
+    column: str
+    prefix: str
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """What the files of an export type contain.
+
+    Attributes:
+        columns: The known columns, in the names of the stream.
+        required: The columns without which the rows mean nothing.
+        rename: From a file's column name to the stream's.
+        folds: Where columns go that are not known by name but by their prefix.
+    """
+
+    columns: tuple[Column, ...]
+    required: frozenset[str] = frozenset()
+    rename: Callable[[str], str] = field(default=lambda name: name)
+    folds: tuple[Fold, ...] = ()
+
+    @property
+    def by_name(self) -> dict[str, Column]:
+        """The known columns by name."""
+        return {column.name: column for column in self.columns}
+
+    def check(self, present: Iterable[str], where: str) -> None:
+        """Make sure that all required columns are there, before the first row is read.
+
+        Raises:
+            ContractBroken: Some are missing; the message names them.
+        """
+        missing = sorted(self.required - {self.rename(name) for name in present})
+        if missing:
+            raise ContractBroken(
+                asked=f"reading {where}",
+                got=f"no column {', '.join(missing)}",
+                do="add the missing columns to the export's query and have the period delivered again",
+            )
+
+
+class Plan:
+    """Which of a file's columns to read, and how the wanted columns are made of them.
+
+    Args:
+        table: What the file should contain.
+        present: The names of the file's columns.
+        wanted: The columns to make, in this order: columns of the table (null where the file has
+            nothing for one), :data:`EXTRA` and :data:`ROW_NUMBER`.
+
+    Attributes:
+        sources: The file's columns that are needed.
+    """
+
+    def __init__(self, table: Table, present: Sequence[str], wanted: Sequence[str]) -> None:
+        self._known = table.by_name
+        self._wanted = wanted
+        self._direct: dict[str, str] = {}
+        self._members: dict[str, dict[str, list[str]]] = {}
+        self._unknown: list[str] = []
+        for name in present:
+            self._place(name, table)
+        self.sources = [name for name in present if name in self._needed()]
+
+    def apply(self, block: pl.DataFrame, *, first_row: int) -> pl.DataFrame:
+        """Make the wanted columns of a block.
+
+        Args:
+            block: The :attr:`sources` of some rows.
+            first_row: The number of its first row in the file.
+        """
+        return pl.DataFrame([self._column(block, name, first_row) for name in self._wanted])
+
+    def _place(self, name: str, table: Table) -> None:
+        renamed = table.rename(name)
+        if renamed in self._known and renamed not in self._direct:
+            self._direct[renamed] = name
+            return
+        for fold in table.folds:
+            if renamed.startswith(fold.prefix):
+                keys = self._members.setdefault(fold.column, {})
+                keys.setdefault(renamed.removeprefix(fold.prefix), []).append(name)
+                return
+        self._unknown.append(name)
+
+    def _needed(self) -> set[str]:
+        needed = {self._direct[name] for name in self._wanted if name in self._direct}
+        for column in self._wanted:
+            needed.update(name for names in self._members.get(column, {}).values() for name in names)
+        return needed | set(self._unknown if EXTRA in self._wanted else ())
+
+    def _column(self, block: pl.DataFrame, name: str, first_row: int) -> pl.Series:
+        if name == ROW_NUMBER:
+            return pl.int_range(first_row, first_row + block.height, eager=True).alias(name)
+        if name == EXTRA and self._unknown:
+            return gather_extra(block.select(self._unknown), name)
+        if name in self._direct:
+            return convert(block[self._direct[name]], self._known[name].kind).alias(name)
+        if name in self._members:
+            return gather_map(block, self._members[name], self._known[name].kind).alias(name)
+        dtype = self._known[name].kind.dtype if name in self._known else pl.Null()
+        return pl.Series(name, [None], dtype=dtype).new_from_index(0, block.height)
