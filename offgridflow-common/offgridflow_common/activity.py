@@ -63,9 +63,8 @@ _METADATA = "metadata."
 #: What makes a fact the same fact, however often it is read or restated.
 _IDENTITY = (
     "provider",
-    "source",
-    "activity_type",
-    "external_id",
+    "subject",
+    "bill",
     "period_start",
     "period_end",
     "account_id",
@@ -96,8 +95,9 @@ def finish(facts: pl.DataFrame, *, org_id: str | None, workspace_id: str | None)
     """Make activities of facts: ids, order and types of the schema, and a check.
 
     Args:
-        facts: Columns of :data:`ACTIVITY_COLUMNS` in any order, missing ones being null; plus ``detail``,
-            which tells facts apart that agree in everything else (a usage type, for example); plus any
+        facts: Columns of :data:`ACTIVITY_COLUMNS` in any order, missing ones being null; plus ``subject``,
+            what kind of fact it is, whichever source it was read from; plus, where they are needed to tell
+            facts apart, ``bill`` (who is billed, for which period) and ``detail`` (a usage type); plus any
             ``metadata.<key>`` columns of text, which together make up ``metadata``.
         org_id: Copied into each activity.
         workspace_id: Copied into each activity.
@@ -110,7 +110,8 @@ def finish(facts: pl.DataFrame, *, org_id: str | None, workspace_id: str | None)
         pl.lit(org_id, dtype=pl.String).alias("org_id"),
         pl.lit(workspace_id, dtype=pl.String).alias("workspace_id"),
     )
-    missing = {**polars_schema(ACTIVITY_COLUMNS), "detail": pl.String()}
+    text = pl.String()
+    missing = {**polars_schema(ACTIVITY_COLUMNS), "detail": text, "bill": text}
     complete = owned.with_columns(
         pl.lit(None, dtype=dtype).alias(name) for name, dtype in missing.items() if name not in owned.columns
     ).with_columns(_idempotency_key(), _metadata(owned.columns))
@@ -140,6 +141,8 @@ def _metadata(names: Sequence[str]) -> pl.Expr:
         for name in names
         if name.startswith(_METADATA)
     ]
+    if not members:
+        return pl.lit(None, dtype=Kind.STRING_MAP.dtype).alias("metadata")
     given = pl.element().struct.field("value").is_not_null()
     return pl.concat_list(members).list.filter(given).cast(Kind.STRING_MAP.dtype).alias("metadata")
 

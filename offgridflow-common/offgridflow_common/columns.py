@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import csv
 from dataclasses import dataclass
 from enum import Enum
+from importlib import resources
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
@@ -71,6 +73,34 @@ class Column:
         if self.description:
             schema["description"] = self.description
         return schema
+
+
+_KINDS_IN_FILES = {
+    "string": Kind.STRING,
+    "double": Kind.NUMBER,
+    "timestamp": Kind.TIMESTAMP,
+    "map<string,string>": Kind.STRING_MAP,
+    "map<string,double>": Kind.NUMBER_MAP,
+}
+
+
+def read_columns(package: str, path: str) -> tuple[Column, ...]:
+    """Columns that a CSV file of a package declares.
+
+    Args:
+        package: The package that holds the file.
+        path: The file, with the columns ``name``, ``type`` (as Glue spells types) and ``description``.
+    """
+    text = resources.files(package).joinpath(path).read_text("utf-8")
+    return tuple(
+        Column(row["name"], _KINDS_IN_FILES[row["type"]], row["description"])
+        for row in csv.DictReader(text.splitlines())
+    )
+
+
+def squashed(name: str) -> str:
+    """A name without what its spellings differ in: case and underscores."""
+    return name.replace("_", "").lower()
 
 
 def json_schema(columns: Iterable[Column]) -> dict[str, Any]:

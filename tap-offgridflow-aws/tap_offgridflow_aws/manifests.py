@@ -1,15 +1,21 @@
-"""Where AWS puts the manifests of data exports, and what they say."""
+"""Where AWS puts the manifests of exports, what they say, and which data files they name.
+
+Two layouts exist. Data exports (CUR 2.0, FOCUS, carbon) keep ``metadata/<partition>/<name>-Manifest.json``
+beside ``data/<partition>/``; legacy reports keep ``<name>-Manifest.json`` in a folder of the month, above or
+among the data files.
+"""
 
 from __future__ import annotations
 
 import json
 import re
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from offgridflow_common.clock import SYSTEM_CLOCK
 from offgridflow_common.errors import ContractBroken, NotFoundError, SourceChanged
 from offgridflow_common.exports.delivery import Delivery, Export, Manifest
+from tap_offgridflow_aws.unlisted import is_unlisted, unlisted_files, unlisted_manifests
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -17,21 +23,13 @@ if TYPE_CHECKING:
     from offgridflow_common.clock import Clock
     from offgridflow_common.exports.storage import ObjectInfo
 
-#: The partition folders and the manifest below ``metadata/``: not the manifests of single executions,
-#: which lie a folder deeper, and not ``<name>-Manifest-FOCUS.json``, which sorts before the real one.
-_MANIFEST = re.compile(r"(?P<partition>(?:[^/=]+=[^/]+/)+)(?P<file>[^/]+)", re.DOTALL)
-
-#: AWS has written the name of the partition in both cases, even within one export.
-_PERIOD = re.compile(r"(?:billing_period|usage_period)=(\d{4}-\d{2})", re.IGNORECASE)
-
-
 #: Data files that are newer than their manifest, and written within this time, are a delivery under way:
 #: where exports are overwritten, files change before the manifest does.
 _UNDER_WAY = timedelta(hours=6)
 
 
-class DataExportLayout:
-    """Data exports: ``<export>/metadata/<partition>/<name>-Manifest.json``, ``<export>/data/<partition>/``.
+class AwsLayout:
+    """Finds and reads the manifests of all types of exports.
 
     Args:
         clock: Tells whether a delivery may still be under way.
@@ -41,32 +39,35 @@ class DataExportLayout:
         self._clock = clock
 
     def manifests(self, export: Export) -> Iterator[Manifest]:
-        """The newest manifest of each period, oldest period first."""
-        newest: dict[str, Manifest] = {}
-        for info in export.store.list(f"{export.prefix}/metadata/"):
-            manifest = _manifest(export, info)
+        """The newest manifest of each period and model version, oldest first."""
+        form = _form(export)
+        newest: dict[tuple[str, str], Manifest] = {}
+        for info in export.store.list(f"{export.prefix}/{form.manifest_folder}"):
+            manifest = form.manifest(export, info)
             if manifest is None:
                 continue
-            rival = newest.get(manifest.period)
-            if rival is None or rival.info.modified < info.modified:
-                newest[manifest.period] = manifest
-        if not newest:
-            raise _no_manifest(export)
-        yield from (newest[period] for period in sorted(newest))
+            key = (manifest.period, manifest.model_version or "")
+            if key not in newest or newest[key].info.modified < info.modified:
+                newest[key] = manifest
+        if newest:
+            yield from (newest[key] for key in sorted(newest))
+        else:
+            yield from unlisted_manifests(export)
 
     def open(self, manifest: Manifest) -> Delivery:
         """Read a manifest and find its data files in the bucket that was configured."""
-        export = manifest.export
-        where = export.store.uri(manifest.info.key)
-        content = _parse(export.store.read(manifest.info), where)
-        keys = [_rebased(export, uri, where) for uri in _texts(content, "dataFiles", where)]
-        columns = [column.get("name") for column in content.get("columns") or []]
-        files = tuple(_find(export, keys, where))
+        if is_unlisted(manifest):
+            return Delivery(manifest, manifest.info.etag, None, unlisted_files(manifest))
+        where = manifest.export.store.uri(manifest.info.key)
+        content = _parse(manifest.export.store.read(manifest.info), where)
+        form = _form(manifest.export)
+        keys = [form.data_key(manifest, name, where) for name in _texts(content, form.files, where)]
+        files = tuple(_find(manifest.export, keys, where))
         self._refuse_under_way(manifest, files)
         return Delivery(
             manifest=manifest,
-            delivery_id=_text(content, "executionId", where),
-            columns=tuple(columns) or None,
+            delivery_id=form.delivery_id(manifest, content, where),
+            columns=form.columns(content),
             files=files,
         )
 
@@ -80,27 +81,114 @@ class DataExportLayout:
             )
 
 
-def _manifest(export: Export, info: ObjectInfo) -> Manifest | None:
-    match = _MANIFEST.fullmatch(info.key.removeprefix(f"{export.prefix}/metadata/"))
-    period = _PERIOD.search(match["partition"]) if match else None
-    if not match or not period or match["file"] not in _manifest_names(export):
-        return None
-    return Manifest(export=export, period=period[1], info=info)
+class _Form(Protocol):
+    """One of the two layouts."""
+
+    manifest_folder: str
+    files: str
+
+    def manifest(self, export: Export, info: ObjectInfo) -> Manifest | None:
+        """The manifest that an object is; None if it is none, or not the newest of its period."""
+
+    def data_key(self, manifest: Manifest, name: str, where: str) -> str:
+        """The key of a data file within the configured export: replicas have another bucket or prefix."""
+
+    def delivery_id(self, manifest: Manifest, content: dict[str, Any], where: str) -> str:
+        """The id of the delivery."""
+
+    def columns(self, content: dict[str, Any]) -> tuple[str, ...] | None:
+        """The names of the data's columns, if the manifest has them."""
 
 
-def _manifest_names(export: Export) -> set[str]:
-    return {f"{export.prefix.rsplit('/', 1)[-1]}-Manifest.json", "Manifest.json"}
+class _DataExport:
+    """CUR 2.0, FOCUS and carbon."""
+
+    manifest_folder = "metadata/"
+    files = "dataFiles"
+
+    #: Not the manifests of single executions, which lie a folder deeper.
+    _key = re.compile(r"(?P<partition>(?:[^/=]+=[^/]+/)+)(?P<file>[^/]+)", re.DOTALL)
+    #: AWS has written the name of the partition in both cases, even within one export.
+    _period = re.compile(r"(?:billing_period|usage_period)=(\d{4}-\d{2})", re.IGNORECASE)
+    _version = re.compile(r"(?:carbon_)?model_version=([^/]+)", re.IGNORECASE)
+
+    def manifest(self, export: Export, info: ObjectInfo) -> Manifest | None:
+        match = self._key.fullmatch(info.key.removeprefix(f"{export.prefix}/{self.manifest_folder}"))
+        period = self._period.search(match["partition"]) if match else None
+        # Not `<name>-Manifest-FOCUS.json`, which sorts before the real one.
+        if (
+            not match
+            or not period
+            or match["file"] not in {f"{export.folder}-Manifest.json", "Manifest.json"}
+        ):
+            return None
+        version = self._version.search(match["partition"])
+        return Manifest(export, period[1], info, version[1] if version else None)
+
+    def data_key(self, manifest: Manifest, name: str, where: str) -> str:
+        export = manifest.export
+        _, found, tail = name.rpartition(f"/{export.folder}/data/")
+        if not found:
+            raise _broken(where, f"a data file that is not below {export.folder}/data/: {name}")
+        return f"{export.prefix}/data/{tail}"
+
+    def delivery_id(self, manifest: Manifest, content: dict[str, Any], where: str) -> str:
+        del manifest
+        return _text(content, "executionId", where)
+
+    def columns(self, content: dict[str, Any]) -> tuple[str, ...] | None:
+        return tuple(column["name"] for column in content.get("columns") or []) or None
 
 
-def _no_manifest(export: Export) -> NotFoundError:
-    has_data = next(iter(export.store.list(f"{export.prefix}/data/")), None) is not None
-    return NotFoundError(
-        asked=f"looking for the manifests of export '{export.name}' below {export.uri}/metadata/",
-        got="data files, but no manifest" if has_data else "nothing there",
-        do="copy the export's metadata folder, too; without it nobody knows which files are current"
-        if has_data
-        else "check the bucket, the prefix and the export's name in its url, and that it was delivered once",
+class _LegacyReport:
+    """Legacy CUR: CSV by month and, in create-new mode, by assembly; Parquet by year and month."""
+
+    manifest_folder = ""
+    files = "reportKeys"
+
+    #: Real folders end at the first of the next month, examples at the last of the same: only the start
+    #: counts. The manifests of single assemblies lie a folder deeper.
+    _csv = re.compile(r"(?P<folder>(?P<year>\d{4})(?P<month>\d{2})\d{2}-\d{8})/(?P<file>[^/]+)")
+    _parquet = re.compile(
+        r"(?P<folder>[^/]+/year=(?P<year>\d{4})/month=(?P<month>\d{1,2}))/(?P<file>[^/]+)", re.IGNORECASE
     )
+    _uuid = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
+
+    def manifest(self, export: Export, info: ObjectInfo) -> Manifest | None:
+        match = self._match(export, info)
+        # Not `<name>-RedshiftManifest.json`, which ends alike.
+        if not match or match["file"] != f"{export.folder}-Manifest.json":
+            return None
+        return Manifest(export, f"{match['year']}-{int(match['month']):02}", info)
+
+    def data_key(self, manifest: Manifest, name: str, where: str) -> str:
+        match = self._match(manifest.export, manifest.info)
+        folder = match["folder"] if match else ""
+        _, found, tail = name.rpartition(f"{folder}/")
+        if not found:
+            raise _broken(where, f"a data file that is not below {folder}/: {name}")
+        return f"{manifest.export.prefix}/{folder}/{tail}"
+
+    def delivery_id(self, manifest: Manifest, content: dict[str, Any], where: str) -> str:
+        assembly = _text(content, "assemblyId", where)
+        # Some are times, which two reports may share.
+        return assembly if self._uuid.fullmatch(assembly) else f"{manifest.export.name}-{assembly}"
+
+    def columns(self, content: dict[str, Any]) -> tuple[str, ...] | None:
+        columns = content.get("columns") or []
+        return tuple(f"{column['category']}/{column['name']}" for column in columns) or None
+
+    def _match(self, export: Export, info: ObjectInfo) -> re.Match[str] | None:
+        key = info.key.removeprefix(f"{export.prefix}/")
+        return self._csv.fullmatch(key) or self._parquet.fullmatch(key)
+
+
+_LEGACY = _LegacyReport()
+_DATA_EXPORT = _DataExport()
+
+
+def _form(export: Export) -> _Form:
+    return _LEGACY if export.type == "cur" else _DATA_EXPORT
 
 
 def _parse(content: bytes, where: str) -> dict[str, Any]:
@@ -125,15 +213,6 @@ def _texts(manifest: dict[str, Any], name: str, where: str) -> list[str]:
     if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
         raise _broken(where, f"no list {name}")
     return values
-
-
-def _rebased(export: Export, uri: str, where: str) -> str:
-    """The key below the configured export: a manifest names the bucket of the original delivery."""
-    name = export.prefix.rsplit("/", 1)[-1]
-    _, found, tail = uri.rpartition(f"/{name}/data/")
-    if not found:
-        raise _broken(where, f"a data file that is not below {name}/data/: {uri}")
-    return f"{export.prefix}/data/{tail}"
 
 
 def _find(export: Export, keys: list[str], where: str) -> Iterator[ObjectInfo]:

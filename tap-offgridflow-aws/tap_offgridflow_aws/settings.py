@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
 
-#: The types of exports there are, and what each holds.
-EXPORT_TYPES = {"cur2": "a CUR 2.0 data export"}
+#: The types of exports: CUR 2.0, legacy CUR, FOCUS and the carbon export.
+EXPORT_TYPES = ("cur2", "cur", "focus", "carbon")
 
 _DEFAULTS = RequestDefaults(rate_limit_per_second=5, rate_limit_capacity=100, request_timeout_seconds=30)
 _DEFAULT_SESSION_NAME = "tap-offgridflow-aws"
@@ -38,7 +38,7 @@ class ExportSetting:
 
     Attributes:
         name: What rows and messages call the export.
-        type: A key of :data:`EXPORT_TYPES`.
+        type: One of :data:`EXPORT_TYPES`.
         url: ``s3://bucket/prefix/export-name``, or a ``file:///`` folder of the same layout.
         requester_pays: Whether the reader pays for the requests.
         expected_bucket_owner: The account that must own the bucket.
@@ -111,7 +111,8 @@ CONFIG_SCHEMA: dict[str, Any] = th.PropertiesList(
             )
         ),
         description="The exports: a list of `{name, type, url, requester_pays, expected_bucket_owner}`; "
-        "`type` is `cur2`, `url` is `s3://bucket/prefix/export-name` or a `file:///` folder of that layout.",
+        "`type` is `cur2`, `cur` (legacy CUR), `focus` or `carbon`; `url` is "
+        "`s3://bucket/prefix/export-name` or a `file:///` folder of that layout.",
     ),
     *common_properties(_DEFAULTS),
 ).to_dict()

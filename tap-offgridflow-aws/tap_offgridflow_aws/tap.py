@@ -15,14 +15,14 @@ from offgridflow_common.pipeline import RequestPipeline
 from offgridflow_common.rate_limit import TokenBucket
 from offgridflow_common.retry import RetryPolicy
 from offgridflow_common.settings import month_of
-from offgridflow_common.singer.exports import DeliveriesStream
+from offgridflow_common.singer.deliveries import DeliveriesStream
 from offgridflow_common.singer.tap import OffGridFlowTap
 from tap_offgridflow_aws.client import AwsClient, S3Store
-from tap_offgridflow_aws.manifests import DataExportLayout
+from tap_offgridflow_aws.manifests import AwsLayout
 from tap_offgridflow_aws.settings import CONFIG_SCHEMA, AwsSettings, ExportSetting, parse
 from tap_offgridflow_aws.streams.activities import ActivitiesStream
 from tap_offgridflow_aws.streams.carbon import CarbonEmissionsStream, WaterAllocationStream
-from tap_offgridflow_aws.streams.line_items import CostAndUsageStream
+from tap_offgridflow_aws.streams.line_items import CarbonExportStream, CostAndUsageStream, FocusCostsStream
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -73,7 +73,7 @@ class TapOffgridflowAws(OffGridFlowTap):
         settings = self.settings
         return Deliveries(
             tuple(self._export(setting) for setting in settings.exports),
-            DataExportLayout(),
+            AwsLayout(),
             start=month_of(settings.start) if settings.start else None,
             end=settings.end,
         )
@@ -88,8 +88,10 @@ class TapOffgridflowAws(OffGridFlowTap):
         return [
             ActivitiesStream(self),
             CarbonEmissionsStream(self),
+            CarbonExportStream(self, self),
             CostAndUsageStream(self, self),
             DeliveriesStream(self, self),
+            FocusCostsStream(self, self),
             WaterAllocationStream(self),
         ]
 

@@ -32,6 +32,11 @@ class Export:
     prefix: str
 
     @property
+    def folder(self) -> str:
+        """The last part of the prefix: the provider's own name of the export."""
+        return self.prefix.rsplit("/", 1)[-1]
+
+    @property
     def uri(self) -> str:
         """The address of the export for people."""
         return self.store.uri(self.prefix)

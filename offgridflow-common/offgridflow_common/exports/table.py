@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import polars as pl
@@ -55,6 +55,10 @@ class Table:
     def by_name(self) -> dict[str, Column]:
         """The known columns by name."""
         return {column.name: column for column in self.columns}
+
+    def requiring(self, names: Iterable[str]) -> Table:
+        """The same table, of which other columns are required."""
+        return replace(self, required=frozenset(names))
 
     def check(self, present: Iterable[str], where: str) -> None:
         """Make sure that all required columns are there, before the first row is read.

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, MutableMapping
 
     from offgridflow_common.exports.delivery import Delivery, Manifest
+    from offgridflow_common.singer.reading import Reading
 
 
 class Bookmarks:
@@ -36,24 +38,45 @@ class Bookmarks:
         entries: list[dict[str, Any]] = self._state.get("partitions", [])
         return next((entry for entry in entries if entry.get("context") == context), None)
 
+    def of(self, manifest: Manifest) -> Mapping[str, Any]:
+        """What is remembered of a period of an export, whichever delivery it was; empty if nothing is."""
+        return self.get(_context(manifest))
+
     def reading_of(self, manifest: Manifest) -> Mapping[str, Any] | None:
         """What is remembered of this very delivery; None if it was not read to its end."""
-        entry = self.get(_context(manifest))
+        entry = self.of(manifest)
         return entry if entry.get("manifest_etag") == manifest.info.etag else None
 
-    def mark_read(self, delivery: Delivery, rows: int | None) -> None:
+    def partial_reading_of(self, manifest: Manifest) -> tuple[int, int]:
+        """How many rows and files of this very delivery were out when a run was ended."""
+        partial = self.of(manifest).get("partial") or {}
+        if partial.get("manifest_etag") != manifest.info.etag:
+            return 0, 0
+        return partial["rows"], partial["files"]
+
+    def mark_partly_read(self, manifest: Manifest, reading: Reading) -> None:
+        """Remember that some files of a delivery are out."""
+        partial = {"manifest_etag": manifest.info.etag, "files": reading.files, "rows": reading.rows}
+        self.set(_context(manifest), {"partial": partial})
+
+    def mark_read(
+        self, delivery: Delivery, rows: int | None, notes: Mapping[str, Any] = MappingProxyType({})
+    ) -> None:
         """Remember that all rows of a delivery are out."""
-        delivered_at = delivery.delivered_at.isoformat(timespec="microseconds")
+        context = _context(delivery.manifest)
         self.set(
-            _context(delivery.manifest),
+            context,
             {
                 "replication_key": "delivered_at",
-                "replication_key_value": delivered_at,
+                "replication_key_value": delivery.delivered_at.isoformat(timespec="microseconds"),
                 "delivery_id": delivery.delivery_id,
                 "manifest_etag": delivery.manifest.info.etag,
                 "rows": rows,
+                **notes,
             },
         )
+        if entry := self._find(context):
+            entry.pop("partial", None)
 
 
 def _context(manifest: Manifest) -> dict[str, str]:

@@ -110,7 +110,7 @@ class OffGridFlowStream(Stream, abc.ABC):
             except _ENDINGS:
                 raise
             except Exception as error:  # noqa: BLE001 - the one place where a stream's errors end
-                self._report(error)
+                self._note_failure(error)
         if write_messages:
             self._write_state_now()
 
@@ -127,6 +127,9 @@ class OffGridFlowStream(Stream, abc.ABC):
         ):
             try:
                 for frame in partition.blocks():
+                    if write_messages:
+                        # A partition may remember how far it is: what it says was out before this frame.
+                        self._write_state_now()
                     if write_messages and self._writes_blocks:
                         self._write_block(frame)
                     else:
@@ -181,7 +184,7 @@ class OffGridFlowStream(Stream, abc.ABC):
         self.state_manager.is_flushed = False
         self._write_state_message()
 
-    def _report(self, error: Exception) -> None:
+    def _note_failure(self, error: Exception) -> None:
         """Note why the stream ends here. The other streams still run; a dry run ends at once."""
         known = error if isinstance(error, OffGridFlowError) else _unexpected(self.name, error)
         if self.ABORT_AT_RECORD_COUNT is not None:

@@ -8,30 +8,31 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from offgridflow_common.activity import ACTIVITY_COLUMNS
-from offgridflow_common.exports.scan import read_blocks
-from offgridflow_common.observability import Progress
-from offgridflow_common.regions import RegionMapper
-from offgridflow_common.services import ServiceMapper
-from offgridflow_common.singer.exports import files_of, pending_deliveries
+from offgridflow_common.singer.periods import version_key
+from offgridflow_common.singer.reading import Reading, delivery_blocks, pending_deliveries
 from offgridflow_common.singer.streams import OffGridFlowStream, Partition
-from tap_offgridflow_aws.activities import (
-    PROVIDER,
-    USAGE_COLUMNS,
-    USAGE_TABLE,
-    Mapping,
+from tap_offgridflow_aws.activities.mapping import Mapping
+from tap_offgridflow_aws.activities.reported import (
+    CARBON_EXPORT_COLUMNS,
+    carbon_export_activities,
     emission_activities,
+    water_activities,
+)
+from tap_offgridflow_aws.activities.usage import (
+    USAGE_SOURCES,
     merge_groups,
     usage_activities,
     usage_groups,
-    water_activities,
 )
-from tap_offgridflow_aws.reports import EMISSIONS, WATER
+from tap_offgridflow_aws.reports import EMISSIONS, WATER, Report
 from tap_offgridflow_aws.streams.carbon import report_partitions
+from tap_offgridflow_aws.tables import BY_EXPORT_TYPE, CARBON_EXPORT
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
-    from offgridflow_common.exports.delivery import Delivery
+    from offgridflow_common.exports.delivery import Delivery, Manifest
+    from offgridflow_common.exports.table import Table
     from tap_offgridflow_aws.tap import TapOffgridflowAws
 
 #: Rows that are grouped at once: few columns, so a block may be larger than one that is written.
@@ -39,13 +40,17 @@ _GROUP_ROWS = 250_000
 
 
 class ActivitiesStream(OffGridFlowStream):
-    """Emissions, water and usage, each from its own source, period by period."""
+    """Emissions, water and usage, each from its own source, period by period.
+
+    No fact is taken twice. Where a carbon export is configured, emissions come from it, of each month those
+    of the newest model version, and otherwise from the API. Where several exports of cost cover a payer's
+    month, usage comes from one: CUR 2.0 before legacy CUR before FOCUS, then in the order of the settings.
+    """
 
     name = "activities"
     columns = ACTIVITY_COLUMNS
     primary_keys = ("id",)
     replication_key = "period_start"
-    export_types = frozenset({"cur2"})
 
     def __init__(self, tap: TapOffgridflowAws) -> None:
         """Create the stream.
@@ -56,34 +61,82 @@ class ActivitiesStream(OffGridFlowStream):
         super().__init__(tap)
         self._aws = tap
 
+    def reads(self, manifest: Manifest) -> bool:
+        """Whether activities are made of a delivery: not of months that a newer model version has."""
+        if manifest.export.type == "carbon":
+            return manifest in self._newest_versions()
+        return manifest.export.type in USAGE_SOURCES
+
     def pending(self) -> Iterator[Partition]:
         """The periods of each source that are new or may have changed."""
-        tap = self._aws
-        for report, activities in ((EMISSIONS, emission_activities), (WATER, water_activities)):
-            shape = partial(activities, mapping=self._mapping, retrieved_at=tap.started_at)
-            yield from report_partitions(report, tap, self.bookmarks, self._selecting(shape))
-        exports = tap.deliveries.of_types(self.export_types)
-        yield from pending_deliveries(tap.deliveries, exports, self.bookmarks, self._usage, self.logger)
-        self._mapping.regions.report(self.logger)
-        self._mapping.services.report(self.logger)
+        yield from self._emissions()
+        yield from self._reported(WATER, water_activities)
+        yield from self._deliveries(self._usage_manifests(), self._usage)
+        self._mapping.report(self.logger)
 
     @cached_property
     def _mapping(self) -> Mapping:
-        settings = self._aws.settings
-        overrides = settings.mapping_overrides_path
-        return Mapping(
-            regions=RegionMapper(PROVIDER, overrides),
-            services=ServiceMapper(PROVIDER, overrides),
-            org_id=settings.org_id,
-            workspace_id=settings.workspace_id,
+        return Mapping.of(self._aws.settings)
+
+    def _emissions(self) -> Iterator[Partition]:
+        if not self._aws.deliveries.of_types(frozenset({"carbon"})):
+            return self._reported(EMISSIONS, emission_activities)
+        return self._deliveries(self._newest_versions(), self._exported_emissions)
+
+    def _newest_versions(self) -> list[Manifest]:
+        """The manifests of the carbon exports, of each month that of the newest model version."""
+        newest: dict[tuple[str, str], Manifest] = {}
+        for export in self._aws.deliveries.of_types(frozenset({"carbon"})):
+            for manifest in self._aws.deliveries.manifests(export):
+                key = (export.name, manifest.period)
+                if key not in newest or _version(manifest) > _version(newest[key]):
+                    newest[key] = manifest
+        return list(newest.values())
+
+    def _reported(self, report: Report, make: Callable[..., pl.DataFrame]) -> Iterator[Partition]:
+        shape = partial(make, mapping=self._mapping, retrieved_at=self._aws.started_at)
+        return report_partitions(
+            report, self._aws, self.bookmarks, lambda rows: shape(rows).select(self.wanted)
         )
 
-    def _usage(self, delivery: Delivery, count: Callable[[int], None]) -> Iterator[pl.DataFrame]:
-        grain = self._aws.settings.activity_grain
-        blocks = list(self._groups(delivery, count, grain))
+    def _deliveries(
+        self, manifests: Iterable[Manifest], read: Callable[[Delivery, Reading], Iterator[pl.DataFrame]]
+    ) -> Iterator[Partition]:
+        return pending_deliveries(self._aws.deliveries, manifests, self.bookmarks, read, self.logger)
+
+    def _exported_emissions(self, delivery: Delivery, reading: Reading) -> Iterator[pl.DataFrame]:
+        blocks = list(self._blocks(delivery, CARBON_EXPORT, CARBON_EXPORT_COLUMNS, reading))
         if not blocks:
             return
-        groups = merge_groups(blocks)
+        rows = pl.concat(blocks)
+        if rows["total_scope_1_emissions_value"].null_count() == rows.height:
+            self.logger.warning(
+                "%s has no emissions by scope, as exports of before October 2025 have none: no activities "
+                "are made of it; create the carbon export anew to have them",
+                delivery.manifest.label,
+            )
+            return
+        yield carbon_export_activities(rows, delivery, self._mapping).select(self.wanted)
+
+    def _usage_manifests(self) -> list[Manifest]:
+        """The manifests of all exports of usage, those that count first before the others."""
+        rank = list(USAGE_SOURCES)
+        exports = self._aws.deliveries.of_types(frozenset(USAGE_SOURCES))
+        return [
+            manifest
+            for export in sorted(exports, key=lambda export: rank.index(export.type))
+            for manifest in self._aws.deliveries.manifests(export)
+        ]
+
+    def _usage(self, delivery: Delivery, reading: Reading) -> Iterator[pl.DataFrame]:
+        grain = self._aws.settings.activity_grain
+        source = USAGE_SOURCES[delivery.export.type]
+        table = BY_EXPORT_TYPE[delivery.export.type].requiring(source.required)
+        blocks = self._blocks(delivery, table, source.columns, reading)
+        parts = [usage_groups(block.lazy(), source, grain).collect() for block in blocks]
+        if not parts:
+            return
+        groups = self._not_taken_yet(merge_groups(parts), delivery, reading)
         if negative := groups.filter(pl.col("quantity") < 0).height:
             self.logger.warning(
                 "%s: %d of %d groups of usage are negative in sum and make no activity",
@@ -91,29 +144,40 @@ class ActivitiesStream(OffGridFlowStream):
                 negative,
                 groups.height,
             )
-        yield self._selected(usage_activities(groups, delivery, self._mapping, grain))
+        yield usage_activities(groups, delivery, self._mapping, grain).select(self.wanted)
 
-    def _groups(self, delivery: Delivery, count: Callable[[int], None], grain: str) -> Iterator[pl.DataFrame]:
-        if delivery.columns is not None:
-            USAGE_TABLE.check(delivery.columns, delivery.manifest.label)
-        with Progress(
-            self.logger,
-            f"{self.name} {delivery.manifest.label}",
-            total_files=len(delivery.files),
-            total_bytes=delivery.bytes,
-        ) as progress:
-            for _, path, where in files_of(self._aws.spool, delivery, progress):
-                for block in read_blocks(
-                    path, USAGE_TABLE, USAGE_COLUMNS, where=where, block_rows=_GROUP_ROWS
-                ):
-                    progress.add(rows=block.height)
-                    count(block.height)
-                    yield usage_groups(block.lazy(), grain).collect()
+    def _blocks(
+        self, delivery: Delivery, table: Table, columns: Sequence[str], reading: Reading
+    ) -> Iterator[pl.DataFrame]:
+        blocks = delivery_blocks(
+            self._aws,
+            delivery,
+            table,
+            columns,
+            reading=reading,
+            logger=self.logger,
+            block_rows=_GROUP_ROWS,
+        )
+        return (block for _, block in blocks)
 
-    def _selecting(
-        self, shape: Callable[[pl.DataFrame], pl.DataFrame]
-    ) -> Callable[[pl.DataFrame], pl.DataFrame]:
-        return lambda rows: self._selected(shape(rows))
+    def _not_taken_yet(self, groups: pl.DataFrame, delivery: Delivery, reading: Reading) -> pl.DataFrame:
+        """The groups of payers whose month was not taken from an export that counts first."""
+        taken: set[str] = set()
+        for manifest in self._usage_manifests():
+            if manifest.export == delivery.export:
+                break
+            if manifest.period == delivery.period:
+                taken.update(self.bookmarks.of(manifest).get("payers", ()))
+        payers = set(groups["payer_id"].drop_nulls().unique())
+        if again := sorted(payers & taken):
+            self.logger.warning(
+                "%s: usage of payer %s is taken from another export and left out here",
+                delivery.manifest.label,
+                ", ".join(again),
+            )
+        reading.notes["payers"] = sorted(payers - taken)
+        return groups.filter(~pl.col("payer_id").is_in(again) | pl.col("payer_id").is_null())
 
-    def _selected(self, activities: pl.DataFrame) -> pl.DataFrame:
-        return activities.select(self.wanted)
+
+def _version(manifest: Manifest) -> tuple[tuple[int, ...], bool, str]:
+    return version_key(manifest.model_version or "")

@@ -1,0 +1,108 @@
+"""The stream that says which deliveries are complete in the target."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
+
+import polars as pl
+
+from offgridflow_common.columns import Column, Kind, polars_schema
+from offgridflow_common.singer.streams import OffGridFlowStream, Partition
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from typing import Any
+
+    from offgridflow_common.exports.delivery import Delivery, Manifest
+    from offgridflow_common.singer.bookmarks import Bookmarks
+    from offgridflow_common.singer.reading import ExportSource
+    from offgridflow_common.singer.tap import OffGridFlowTap
+
+
+@runtime_checkable
+class DeliveryReader(Protocol):
+    """A stream that reads deliveries; ``deliveries`` waits for it."""
+
+    def reads(self, manifest: Manifest) -> bool:
+        """Whether the delivery of a manifest is one that the stream reads."""
+        ...
+
+    @property
+    def bookmarks(self) -> Bookmarks:
+        """What the stream has read."""
+        ...
+
+
+class DeliveriesStream(OffGridFlowStream):
+    """A row for each delivery that all selected streams have read to its end."""
+
+    name = "deliveries"
+    primary_keys = ("export_name", "billing_period", "delivery_id")
+    replication_key = "delivered_at"
+    columns = (
+        Column("export_name", Kind.STRING, "The export, as named in the settings.", required=True),
+        Column("export_type", Kind.STRING, "The type of the export, as in the settings.", required=True),
+        Column("billing_period", Kind.STRING, "Billing or usage period, `YYYY-MM`.", required=True),
+        Column("delivery_id", Kind.STRING, "The provider's id of the delivery.", required=True),
+        Column("delivered_at", Kind.TIMESTAMP, "When the delivery was complete.", required=True),
+        Column("model_version", Kind.STRING, "Version of the model, for exports that are kept per version."),
+        Column("files", Kind.INTEGER, "Data files.", required=True),
+        Column("bytes", Kind.INTEGER, "Size of all data files.", required=True),
+        Column("rows", Kind.INTEGER, "Rows in all data files; null if no selected stream reads them."),
+    )
+
+    def __init__(self, tap: OffGridFlowTap, source: ExportSource) -> None:
+        """Create the stream.
+
+        Args:
+            tap: The tap it belongs to.
+            source: Where the tap's exports come from.
+        """
+        super().__init__(tap)
+        self._source = source
+
+    def pending(self) -> Iterator[Partition]:
+        """The deliveries that were read since the last run, in the order of their delivery."""
+        ready = [
+            (manifest, readings)
+            for export in self._source.deliveries.exports
+            for manifest in self._source.deliveries.manifests(export)
+            if self.bookmarks.reading_of(manifest) is None
+            and (readings := self._readings(manifest)) is not None
+        ]
+        for manifest, readings in sorted(ready, key=lambda item: item[0].info.modified):
+            yield self._partition(manifest, max((reading["rows"] for reading in readings), default=None))
+
+    def _readings(self, manifest: Manifest) -> list[Mapping[str, Any]] | None:
+        """What the selected streams have read of a delivery; None if one of them is not done."""
+        readers = [
+            stream
+            for stream in self._owner.streams.values()
+            if isinstance(stream, DeliveryReader) and stream.selected and stream.reads(manifest)
+        ]
+        readings = [reader.bookmarks.reading_of(manifest) for reader in readers]
+        if any(reading is None for reading in readings):
+            return None
+        return [reading for reading in readings if reading is not None]
+
+    def _partition(self, manifest: Manifest, rows: int | None) -> Partition:
+        delivery = self._source.deliveries.open(manifest)
+        return Partition(
+            label=manifest.label,
+            blocks=lambda: iter([self._row(delivery, rows)]),
+            acknowledge=lambda _: self.bookmarks.mark_read(delivery, rows),
+        )
+
+    def _row(self, delivery: Delivery, rows: int | None) -> pl.DataFrame:
+        values = {
+            "export_name": delivery.export.name,
+            "export_type": delivery.export.type,
+            "billing_period": delivery.period,
+            "delivery_id": delivery.delivery_id,
+            "delivered_at": delivery.delivered_at,
+            "model_version": delivery.manifest.model_version,
+            "files": len(delivery.files),
+            "bytes": delivery.bytes,
+            "rows": rows,
+        }
+        return pl.DataFrame([values], schema=polars_schema(self.columns)).select(self.wanted)

@@ -1,0 +1,103 @@
+"""Streams with a row for each row of an export's files."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import TYPE_CHECKING, ClassVar
+
+import polars as pl
+
+from offgridflow_common.columns import Column, Kind
+from offgridflow_common.exports.table import EXTRA, ROW_NUMBER, Table
+from offgridflow_common.singer.reading import ExportSource, Reading, delivery_blocks, pending_deliveries
+from offgridflow_common.singer.streams import OffGridFlowStream, Partition
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from offgridflow_common.exports.delivery import Delivery, Manifest
+    from offgridflow_common.singer.tap import OffGridFlowTap
+
+#: What places a line item: its delivery, and its place therein. The first four are its key.
+PLACE = (
+    Column("billing_period", Kind.STRING, "Billing period, `YYYY-MM`.", required=True),
+    Column("delivery_id", Kind.STRING, "The provider's id of the delivery.", required=True),
+    Column("file_ordinal", Kind.INTEGER, "Number of the file in the delivery, from 1.", required=True),
+    Column("row_number", Kind.INTEGER, "Number of the row in the file, from 1.", required=True),
+    Column("delivered_at", Kind.TIMESTAMP, "When the delivery was complete.", required=True),
+    Column("export_name", Kind.STRING, "The export, as named in the settings.", required=True),
+)
+
+#: What a table does not know, by the source's column name.
+UNKNOWN_COLUMNS = Column(EXTRA, Kind.OBJECT, "Columns that this version of the tap does not know.")
+
+
+class LineItemStream(OffGridFlowStream):
+    """A stream with a row for each row of an export's files.
+
+    A subclass declares ``name`` and ``tables``: what the exports of each type hold, all of which have the
+    same columns.
+    """
+
+    export_types: ClassVar[frozenset[str]]
+    tables: ClassVar[Mapping[str, Table]]
+
+    primary_keys = ("billing_period", "delivery_id", "file_ordinal", "row_number")
+    replication_key = "delivered_at"
+    selected_by_default = False
+
+    def __init__(self, tap: OffGridFlowTap, source: ExportSource) -> None:
+        """Create the stream.
+
+        Args:
+            tap: The tap it belongs to.
+            source: Where the tap's exports come from.
+        """
+        super().__init__(tap)
+        self._source = source
+
+    def __init_subclass__(cls) -> None:
+        """Derive the stream's columns from its tables."""
+        super().__init_subclass__()
+        cls.export_types = frozenset(cls.tables)
+        cls.columns = (*PLACE, *next(iter(cls.tables.values())).columns, UNKNOWN_COLUMNS)
+
+    def reads(self, manifest: Manifest) -> bool:
+        """Whether the delivery of a manifest is one that this stream reads."""
+        return manifest.export.type in self.export_types
+
+    def pending(self) -> Iterator[Partition]:
+        """The periods with a new delivery."""
+        deliveries = self._source.deliveries
+        exports = deliveries.of_types(self.export_types)
+        if not exports:
+            self.log("skipped: no export of type %s is configured", " or ".join(sorted(self.export_types)))
+        for export in exports:
+            manifests = deliveries.manifests(export)
+            yield from pending_deliveries(deliveries, manifests, self.bookmarks, self._read, self.logger)
+
+    @cached_property
+    def _from_file(self) -> list[str]:
+        given = {column.name for column in PLACE} - {ROW_NUMBER}
+        return [name for name in self.wanted if name not in given]
+
+    def _read(self, delivery: Delivery, reading: Reading) -> Iterator[pl.DataFrame]:
+        table = self.tables[delivery.export.type]
+        blocks = delivery_blocks(
+            self._source, delivery, table, self._from_file, reading=reading, logger=self.logger
+        )
+        for ordinal, block in blocks:
+            yield self._placed(block, delivery, ordinal)
+
+    def _placed(self, block: pl.DataFrame, delivery: Delivery, ordinal: int) -> pl.DataFrame:
+        given = {
+            "billing_period": pl.lit(delivery.period),
+            "delivery_id": pl.lit(delivery.delivery_id),
+            "file_ordinal": pl.lit(ordinal, dtype=pl.Int64),
+            "row_number": pl.col(ROW_NUMBER) + 1,
+            "delivered_at": pl.lit(delivery.delivered_at, dtype=Kind.TIMESTAMP.dtype),
+            "export_name": pl.lit(delivery.export.name),
+        }
+        return block.select(
+            given[name].alias(name) if name in given else pl.col(name) for name in self.wanted
+        )

@@ -1,0 +1,156 @@
+"""Reading deliveries: each new one is read whole, restarts when it changes, and then counts as read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING, Any, Protocol
+
+from offgridflow_common.errors import SourceChanged
+from offgridflow_common.exports.scan import BLOCK_ROWS, read_blocks
+from offgridflow_common.observability import Progress
+from offgridflow_common.singer.streams import Partition
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from logging import Logger
+
+    import polars as pl
+
+    from offgridflow_common.exports.delivery import Deliveries, Delivery, Manifest
+    from offgridflow_common.exports.spool import Spool
+    from offgridflow_common.exports.table import Table
+    from offgridflow_common.singer.bookmarks import Bookmarks
+
+#: A delivery that is replaced while it is read is read again this often; then the run gives up on it.
+RESTARTS = 2
+
+
+class ExportSource(Protocol):
+    """Where a tap's exports come from."""
+
+    @property
+    def deliveries(self) -> Deliveries:
+        """The deliveries of all configured exports."""
+        ...
+
+    @property
+    def spool(self) -> Spool:
+        """Where export files are kept while they are read."""
+        ...
+
+
+@dataclass(slots=True)
+class Reading:
+    """How far a delivery is read.
+
+    Attributes:
+        rows: Rows of its files that were read.
+        files: Files whose rows are all out; where a killed run left off, these are not read again.
+        notes: What the reader wants to remember of the delivery.
+        checkpoint: Remembers how far it is; for readers whose rows go out file by file.
+    """
+
+    rows: int = 0
+    files: int = 0
+    notes: dict[str, Any] = field(default_factory=dict)
+    checkpoint: Callable[[Reading], None] = lambda _: None
+
+
+def pending_deliveries(
+    deliveries: Deliveries,
+    manifests: Iterable[Manifest],
+    bookmarks: Bookmarks,
+    read: Callable[[Delivery, Reading], Iterator[pl.DataFrame]],
+    logger: Logger,
+) -> Iterator[Partition]:
+    """A partition for each manifest whose delivery was not read yet.
+
+    What is read counts only if the manifest is still the same afterwards; otherwise the period starts
+    again with the new one. Rows that went out before belong to a delivery that never becomes current.
+
+    Args:
+        deliveries: Opens manifests, and tells whether they are still the newest.
+        manifests: The periods, in the order they are to be read.
+        bookmarks: What was read, and where it is remembered.
+        read: Reads one delivery.
+        logger: Told of restarts.
+    """
+    for manifest in manifests:
+        if bookmarks.reading_of(manifest) is None:
+            yield _partition(deliveries, manifest, bookmarks, read, logger)
+
+
+def delivery_blocks(  # noqa: PLR0913 - what, of which files, into which columns, and who is told
+    source: ExportSource,
+    delivery: Delivery,
+    table: Table,
+    columns: Sequence[str],
+    *,
+    reading: Reading,
+    logger: Logger,
+    block_rows: int = BLOCK_ROWS,
+) -> Iterator[tuple[int, pl.DataFrame]]:
+    """The rows of a delivery's files that are still to be read: the file's number from 1, and a block.
+
+    Raises:
+        ContractBroken: A required column is missing; nothing was read then.
+    """
+    if delivery.columns is not None:
+        table.check(delivery.columns, delivery.manifest.label)
+    store = delivery.export.store
+    files = delivery.files[reading.files :]
+    with Progress(
+        logger,
+        f"{logger.name.rpartition('.')[2]} {delivery.manifest.label}",
+        total_files=len(files),
+        total_bytes=sum(file.size for file in files),
+    ) as progress:
+        for info, path in zip(files, source.spool.files(store, files), strict=True):
+            for block in read_blocks(path, table, columns, where=store.uri(info.key), block_rows=block_rows):
+                progress.add(rows=block.height)
+                reading.rows += block.height
+                yield reading.files + 1, block
+            progress.add(files=1, bytes=info.size)
+            reading.files += 1
+            reading.checkpoint(reading)
+
+
+def _partition(
+    deliveries: Deliveries,
+    manifest: Manifest,
+    bookmarks: Bookmarks,
+    read: Callable[[Delivery, Reading], Iterator[pl.DataFrame]],
+    logger: Logger,
+) -> Partition:
+    finished: list[tuple[Delivery, Reading]] = []
+
+    def blocks() -> Iterator[pl.DataFrame]:
+        current = manifest
+        for restart in range(RESTARTS + 1):
+            if restart:
+                logger.warning("%s changed while it was read; reading it again", current.label)
+            rows, files = bookmarks.partial_reading_of(current)
+            reading = Reading(rows, files, checkpoint=partial(bookmarks.mark_partly_read, current))
+            change: SourceChanged | None = None
+            try:
+                delivery = deliveries.open(current)
+                yield from read(delivery, reading)
+            except SourceChanged as error:
+                change = error
+            newest = deliveries.refresh(current)
+            if change is None and newest.info.etag == current.info.etag:
+                finished.append((delivery, reading))
+                return
+            current = newest
+        raise SourceChanged(
+            asked=f"reading {manifest.label}",
+            got=f"a change during each of {RESTARTS + 1} attempts",
+            do="run again when the provider has finished delivering; nothing of the period counts as read",
+        ) from change
+
+    def acknowledge(_rows: int) -> None:
+        delivery, reading = finished[-1]
+        bookmarks.mark_read(delivery, reading.rows, reading.notes)
+
+    return Partition(label=manifest.label, blocks=blocks, acknowledge=acknowledge)

@@ -1,0 +1,1 @@
+"""From what AWS reports to activities: pure functions, columns in and columns out."""

@@ -1,0 +1,107 @@
+"""What all AWS activities have in common: services, regions, and whose they are."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import polars as pl
+
+from offgridflow_common.activity import finish
+from offgridflow_common.regions import UNKNOWN_LOCATION, RegionMapper
+from offgridflow_common.services import ServiceMapper
+
+if TYPE_CHECKING:
+    import logging
+
+    from offgridflow_common.regions import Region
+    from tap_offgridflow_aws.settings import AwsSettings
+
+PROVIDER = "aws"
+
+#: How activities spell the region of what has no place.
+GLOBAL_REGION = "global"
+
+
+@dataclass(frozen=True, slots=True)
+class Mapping:
+    """What turns AWS's words into OffGridFlow's, and whose activities they are."""
+
+    regions: RegionMapper
+    services: ServiceMapper
+    org_id: str | None
+    workspace_id: str | None
+
+    @classmethod
+    def of(cls, settings: AwsSettings) -> Mapping:
+        """The mapping that the settings ask for."""
+        return cls(
+            regions=RegionMapper(PROVIDER, settings.mapping_overrides_path),
+            services=ServiceMapper(PROVIDER, settings.mapping_overrides_path),
+            org_id=settings.org_id,
+            workspace_id=settings.workspace_id,
+        )
+
+    def report(self, logger: logging.Logger) -> None:
+        """Warn once of all that could not be mapped."""
+        self.regions.report(logger)
+        self.services.report(logger)
+
+
+def activities(facts: pl.DataFrame, mapping: Mapping) -> pl.DataFrame:
+    """Complete facts with what their services and regions mean, and make activities of them.
+
+    Args:
+        facts: As :func:`offgridflow_common.activity.finish` takes them, with ``service_code``,
+            ``usage_type`` and ``region`` in AWS's words. ``service_category`` and ``service_name``, where
+            the source has them, stay as they are.
+        mapping: The mappers.
+    """
+    named = _with_services(_with_regions(facts, mapping), mapping)
+    return finish(
+        named.with_columns(provider=pl.lit(PROVIDER)),
+        org_id=mapping.org_id,
+        workspace_id=mapping.workspace_id,
+    )
+
+
+def _with_services(facts: pl.DataFrame, mapping: Mapping) -> pl.DataFrame:
+    keys = ["service_code", "usage_type"]
+    pairs = facts.select(keys).unique()
+    services = [mapping.services.lookup(*pair) for pair in pairs.iter_rows()]
+    found = pairs.with_columns(
+        pl.Series("found_name", [service.service_name for service in services], dtype=pl.String),
+        pl.Series("found_category", [service.service_category for service in services], dtype=pl.String),
+        pl.Series("category", [service.category for service in services], dtype=pl.String),
+    )
+    joined = facts.join(found, on=keys, nulls_equal=True, how="left", maintain_order="left")
+    given = facts.columns
+    return joined.with_columns(
+        service_name=_first(given, "service_name", "found_name"),
+        service_category=_first(given, "service_category", "found_category"),
+    )
+
+
+def _with_regions(facts: pl.DataFrame, mapping: Mapping) -> pl.DataFrame:
+    names = facts.select("region").unique()
+    regions = [mapping.regions.lookup(name) for name in names["region"]]
+    found = names.with_columns(
+        pl.Series("found_region", list(map(_region_id, regions, names["region"])), dtype=pl.String),
+        pl.Series(
+            "location", [place.location if place else UNKNOWN_LOCATION for place in regions], dtype=pl.String
+        ),
+        pl.Series("country", [place.country if place else None for place in regions], dtype=pl.String),
+    )
+    joined = facts.join(found, on="region", nulls_equal=True, how="left", maintain_order="left")
+    return joined.with_columns(region=pl.col("found_region"))
+
+
+def _first(given: list[str], name: str, found: str) -> pl.Expr:
+    return pl.coalesce(name, found) if name in given else pl.col(found)
+
+
+def _region_id(region: Region | None, text: str | None) -> str | None:
+    """The region's id; ``global`` for what has no place; what is unknown stays as it was given."""
+    if region is None:
+        return text or None
+    return GLOBAL_REGION if region.status == "global" and region.country is None else region.region_id

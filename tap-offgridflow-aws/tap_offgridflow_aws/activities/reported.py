@@ -1,0 +1,165 @@
+"""Activities of what AWS reports: emissions, of the API and of the carbon export, and water."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import polars as pl
+
+from offgridflow_common.activity import (
+    BOTH,
+    EMISSIONS,
+    LOCATION_BASED,
+    MARKET_BASED,
+    USAGE,
+    normalise_unit,
+)
+from offgridflow_common.errors import ContractBroken
+from tap_offgridflow_aws.activities.mapping import Mapping, activities
+from tap_offgridflow_aws.reports import EMISSIONS as EMISSIONS_REPORT
+from tap_offgridflow_aws.reports import WATER as WATER_REPORT
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from offgridflow_common.exports.delivery import Delivery
+
+#: Emissions per scope: the two totals are sums of these and never become activities. Scope 1 is the same
+#: in both methods.
+_SCOPES = (
+    ("scope_1", 1, BOTH),
+    ("scope_2_lbm", 2, LOCATION_BASED),
+    ("scope_2_mbm", 2, MARKET_BASED),
+    ("scope_3_lbm", 3, LOCATION_BASED),
+    ("scope_3_mbm", 3, MARKET_BASED),
+)
+
+#: What is read of a carbon export.
+CARBON_EXPORT_COLUMNS = (
+    "usage_account_id",
+    "usage_period_start",
+    "region_code",
+    "product_code",
+    "model_version",
+    *(f"total_{scope}_emissions_{part}" for scope, _, _ in _SCOPES for part in ("value", "unit")),
+)
+
+
+def emission_activities(rows: pl.DataFrame, mapping: Mapping, retrieved_at: datetime) -> pl.DataFrame:
+    """Activities of the emission report: a row per scope and method, in kgCO2e.
+
+    Args:
+        rows: Rows of the stream ``carbon_emissions``.
+        mapping: The mappers.
+        retrieved_at: When the run began; it names the batch.
+    """
+    facts = pl.concat(
+        _scope_facts(
+            rows, f"total_{scope}_carbon_emissions", pl.col(EMISSIONS_REPORT.unit_column), number, method
+        )
+        for scope, number, method in _SCOPES
+    ).with_columns(
+        source=pl.lit(EMISSIONS_REPORT.source),
+        service_code=pl.col("service"),
+        import_batch_id=pl.lit(f"{retrieved_at:%Y-%m-%dT%H:%M:%SZ}"),
+    )
+    return _reported(facts, mapping)
+
+
+def carbon_export_activities(rows: pl.DataFrame, delivery: Delivery, mapping: Mapping) -> pl.DataFrame:
+    """Activities of a delivery of the carbon export: the same facts as those of the emission report.
+
+    Args:
+        rows: The :data:`CARBON_EXPORT_COLUMNS` of all its rows.
+        delivery: What they were read from.
+        mapping: The mappers.
+    """
+    facts = pl.concat(
+        _scope_facts(
+            rows,
+            f"total_{scope}_emissions_value",
+            pl.col(f"total_{scope}_emissions_unit").fill_null(EMISSIONS_REPORT.unit),
+            number,
+            method,
+        )
+        for scope, number, method in _SCOPES
+    )
+    keys = ["usage_account_id", "usage_period_start", "region_code", "product_code", "model_version"]
+    # The export also parts rows by payer; a fact is one, whoever pays.
+    one_each = facts.group_by(*keys, "unit", "scope", "accounting_method", maintain_order=True).agg(
+        pl.col("quantity").sum()
+    )
+    return _reported(
+        one_each.with_columns(
+            source=pl.lit("aws_carbon_export"),
+            account_id=pl.col("usage_account_id"),
+            region=pl.col("region_code"),
+            service_code=pl.col("product_code"),
+            period_start=pl.col("usage_period_start").dt.truncate("1mo"),
+            period_end=pl.col("usage_period_start").dt.truncate("1mo").dt.offset_by("1mo"),
+            import_batch_id=pl.lit(batch_of(delivery)),
+        ),
+        mapping,
+    )
+
+
+def water_activities(rows: pl.DataFrame, mapping: Mapping, retrieved_at: datetime) -> pl.DataFrame:
+    """Activities of the water report, in cubic metres.
+
+    Args:
+        rows: Rows of the stream ``water_allocation``.
+        mapping: The mappers.
+        retrieved_at: When the run began; it names the batch.
+    """
+    (kind,) = WATER_REPORT.types
+    facts = rows.filter(pl.col(kind.lower()).is_not_null()).with_columns(
+        pl.col(kind.lower()).alias("quantity"),
+        pl.lit(kind).alias("metadata.allocation_type"),
+        subject=pl.lit("water"),
+        activity_type=pl.lit(USAGE),
+        source=pl.lit(WATER_REPORT.source),
+        unit=pl.lit(WATER_REPORT.unit),
+        service_code=pl.col("service"),
+        usage_type=pl.lit(None, dtype=pl.String),
+        data_quality=pl.lit("estimated"),
+        external_id=pl.format("{}/{}", "account_id", pl.col("period_start").dt.strftime("%Y")),
+        import_batch_id=pl.lit(f"{retrieved_at:%Y-%m-%dT%H:%M:%SZ}"),
+    )
+    return activities(facts, mapping)
+
+
+def batch_of(delivery: Delivery) -> str:
+    """The batch of activities that a delivery makes; batches of a period sort by the time of delivery."""
+    return f"{delivery.delivered_at:%Y-%m-%dT%H:%M:%SZ}/{delivery.delivery_id}"
+
+
+def _scope_facts(rows: pl.DataFrame, value: str, unit: pl.Expr, scope: int, method: str) -> pl.DataFrame:
+    """The values of one scope and method, in kgCO2e. Zero is a value, null is none."""
+    given = rows.with_columns(given_unit=unit).filter(pl.col(value).is_not_null())
+    units = {text: normalise_unit(text) for text in given["given_unit"].unique()}
+    if any(known.name != "kgCO2e" for known in units.values()):
+        raise ContractBroken(
+            asked="making activities of emissions",
+            got=f"values in {', '.join(sorted(units))}",
+            do="look for a newer version of the tap; nothing of the period counts as read",
+        )
+    factor = pl.Series([units[text].factor for text in given["given_unit"]], dtype=pl.Float64)
+    return given.with_columns(
+        (pl.col(value) * factor).round_sig_figs(15).alias("quantity"),
+        unit=pl.lit("kgCO2e"),
+        scope=pl.lit(scope),
+        accounting_method=pl.lit(method),
+    )
+
+
+def _reported(facts: pl.DataFrame, mapping: Mapping) -> pl.DataFrame:
+    return activities(
+        facts.with_columns(
+            subject=pl.lit("emissions"),
+            activity_type=pl.lit(EMISSIONS),
+            usage_type=pl.lit(None, dtype=pl.String),
+            data_quality=pl.lit("estimated"),
+            external_id=pl.format("{}/{}", "account_id", pl.col("period_start").dt.strftime("%Y-%m")),
+        ),
+        mapping,
+    )

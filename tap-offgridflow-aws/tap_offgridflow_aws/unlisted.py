@@ -1,0 +1,84 @@
+"""Exports without manifests: aggregation buckets into which only the data folders are replicated.
+
+What a manifest would say is made up from a listing: of each period the files of the newest execution, or,
+where deliveries overwrite each other, all files that are not empty. That is a fallback: a listing cannot tell
+whether a delivery is complete.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import re
+from collections import defaultdict
+from typing import TYPE_CHECKING
+
+from offgridflow_common.errors import NotFoundError
+from offgridflow_common.exports.delivery import Export, Manifest
+from offgridflow_common.exports.storage import ObjectInfo
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_LOGGER = logging.getLogger("tap-offgridflow-aws")
+
+_DATA_FILE = re.compile(
+    r"(?P<partition>(?:[^/=]+=[^/]+/)+)(?P<execution>[^/=]+/)?[^/]+\.(?:csv\.gz|csv|parquet)", re.DOTALL
+)
+_PERIOD = re.compile(r"(?:billing_period|usage_period)=(\d{4}-\d{2})", re.IGNORECASE)
+_VERSION = re.compile(r"(?:carbon_)?model_version=([^/]+)", re.IGNORECASE)
+
+
+def is_unlisted(manifest: Manifest) -> bool:
+    """Whether a manifest was made up from a listing; its key is then the folder of the files."""
+    return manifest.info.key.endswith("/")
+
+
+def unlisted_manifests(export: Export) -> Iterator[Manifest]:
+    """A made-up manifest for each period of an export that has data files but no manifest.
+
+    Raises:
+        NotFoundError: There are no data files either.
+    """
+    groups: dict[tuple[str, str], dict[str, list[ObjectInfo]]] = defaultdict(lambda: defaultdict(list))
+    if export.type != "cur":
+        for info in export.store.list(f"{export.prefix}/data/"):
+            match = _DATA_FILE.fullmatch(info.key.removeprefix(f"{export.prefix}/data/"))
+            period = _PERIOD.search(match["partition"]) if match else None
+            if match and period and info.size:
+                version = _VERSION.search(match["partition"])
+                folder = info.key.rpartition("/")[0] + "/"
+                groups[period[1], version[1] if version else ""][folder].append(info)
+    if not groups:
+        raise NotFoundError(
+            asked=f"looking for the manifests of export '{export.name}' at {export.uri}",
+            got="neither manifests nor data files",
+            do="check the bucket, the prefix, the name and the type of the export, and that it was delivered "
+            "once",
+        )
+    _LOGGER.warning(
+        "export '%s' has no manifests at %s: the newest files of each period are taken for complete",
+        export.name,
+        export.uri,
+    )
+    for (month, model_version), folders in sorted(groups.items()):
+        yield Manifest(export, month, _newest(folders), model_version or None)
+
+
+def unlisted_files(manifest: Manifest) -> tuple[ObjectInfo, ...]:
+    """The data files that a made-up manifest stands for."""
+    folder = manifest.info.key
+    listed = manifest.export.store.list(folder)
+    return tuple(info for info in listed if info.size and "/" not in info.key.removeprefix(folder))
+
+
+def _newest(folders: dict[str, list[ObjectInfo]]) -> ObjectInfo:
+    folder = max(folders, key=lambda name: max(info.modified for info in folders[name]))
+    infos = folders[folder]
+    content = "\n".join(f"{info.key} {info.etag}" for info in infos)
+    return ObjectInfo(
+        key=folder,
+        size=sum(info.size for info in infos),
+        etag=hashlib.sha256(content.encode()).hexdigest()[:32],
+        modified=max(info.modified for info in infos),
+    )
