@@ -294,6 +294,31 @@ class S3Store:
         return self._client.attempt("s3", "GetObject", f"reading {self.uri(info.key)}", send)
 
 
+class S3BatchStore:
+    """A bucket that takes BATCH files, with the credentials and endpoint of the tap.
+
+    Args:
+        client: Asks S3.
+        root: The ``s3://`` URL that the files go below.
+    """
+
+    def __init__(self, client: AwsClient, root: str) -> None:
+        self._client = client
+        self._root = root.rstrip("/")
+
+    def put(self, name: str, content: bytes) -> str:
+        """Put a file and return its URL."""
+        url = f"{self._root}/{name}"
+        bucket, _, key = url.removeprefix("s3://").partition("/")
+        self._client.attempt(
+            "s3",
+            "PutObject",
+            f"writing {url}",
+            lambda client: client.put_object(Bucket=bucket, Key=key, Body=content),
+        )
+        return url
+
+
 def _page(answer: dict[str, Any], asked: str) -> Page[dict[str, Any]]:
     """A page of results. botocore gives an empty answer for one whose body broke off."""
     if "Results" not in answer:

@@ -121,6 +121,7 @@ ACTIONS = {
     "GetObject": "s3:GetObject (and s3:ListBucket, without which S3 denies missing objects; "
     "and kms:Decrypt, if the bucket is encrypted with a key of yours)",
     "ListObjectsV2": "s3:ListBucket",
+    "PutObject": "s3:PutObject",
 }
 
 

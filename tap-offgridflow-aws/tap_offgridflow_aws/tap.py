@@ -17,7 +17,7 @@ from offgridflow_common.retry import RetryPolicy
 from offgridflow_common.settings import month_of
 from offgridflow_common.singer.deliveries import DeliveriesStream
 from offgridflow_common.singer.tap import OffGridFlowTap
-from tap_offgridflow_aws.client import AwsClient, S3Store
+from tap_offgridflow_aws.client import AwsClient, S3BatchStore, S3Store
 from tap_offgridflow_aws.manifests import AwsLayout
 from tap_offgridflow_aws.settings import CONFIG_SCHEMA, AwsSettings, ExportSetting, parse
 from tap_offgridflow_aws.streams.activities import ActivitiesStream
@@ -27,9 +27,11 @@ from tap_offgridflow_aws.streams.line_items import CarbonExportStream, CostAndUs
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from singer_sdk.helpers._batch import StorageTarget
     from singer_sdk.streams import Stream
 
     from offgridflow_common.exports.storage import ObjectStore
+    from offgridflow_common.singer.batch import BatchStore
 
 #: What one request may take with all its attempts, downloads of large files included.
 _DEADLINE_SECONDS = 3600.0
@@ -94,6 +96,12 @@ class TapOffgridflowAws(OffGridFlowTap):
             FocusCostsStream(self, self),
             WaterAllocationStream(self),
         ]
+
+    def batch_store(self, storage: StorageTarget) -> BatchStore:
+        """Where BATCH files go: to a bucket with the tap's own credentials, else wherever the SDK can."""
+        if storage.root.startswith("s3://"):
+            return S3BatchStore(self.client, storage.root)
+        return super().batch_store(storage)
 
     def _export(self, setting: ExportSetting) -> Export:
         parts = urlsplit(setting.url)

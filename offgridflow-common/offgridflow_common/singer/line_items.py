@@ -84,7 +84,13 @@ class LineItemStream(OffGridFlowStream):
     def _read(self, delivery: Delivery, reading: Reading) -> Iterator[pl.DataFrame]:
         table = self.tables[delivery.export.type]
         blocks = delivery_blocks(
-            self._source, delivery, table, self._from_file, reading=reading, logger=self.logger
+            self._source,
+            delivery,
+            table,
+            self._from_file,
+            reading=reading,
+            logger=self.logger,
+            block_rows=self.block_rows,
         )
         for ordinal, block in blocks:
             yield self._placed(block, delivery, ordinal)

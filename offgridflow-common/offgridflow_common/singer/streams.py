@@ -7,7 +7,7 @@ import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, ClassVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast
 
 from singer_sdk.exceptions import AbortedSyncFailedException, AbortedSyncPausedException
 from singer_sdk.mapper import SameRecordTransform
@@ -16,18 +16,23 @@ from singer_sdk.streams import Stream
 
 from offgridflow_common.columns import json_schema
 from offgridflow_common.errors import OffGridFlowError, UnknownError, classify
+from offgridflow_common.exports.scan import BLOCK_ROWS
+from offgridflow_common.singer.batch import BatchFiles, batch_rows
 from offgridflow_common.singer.bookmarks import Bookmarks
 from offgridflow_common.singer.writer import BlockWriter, as_json_values, render_records
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterable, Iterator
+    from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 
     import polars as pl
+    from singer_sdk.helpers._batch import BaseBatchFileEncoding, BatchConfig
     from singer_sdk.helpers.types import Context, Record
 
     from offgridflow_common.columns import Column
     from offgridflow_common.singer.tap import OffGridFlowTap
 
+
+T = TypeVar("T")
 
 #: What ends the run, or a dry run, rather than one stream.
 _ENDINGS = (AbortedSyncFailedException, AbortedSyncPausedException, BrokenPipeError)
@@ -66,6 +71,9 @@ class OffGridFlowStream(Stream, abc.ABC):
         """
         super().__init__(tap, schema=json_schema(self.columns))
         self._owner = tap
+        self._rows_out = 0
+        #: Rows of a block at most.
+        self.block_rows = BLOCK_ROWS
 
     @abc.abstractmethod
     def pending(self) -> Iterator[Partition]:
@@ -96,61 +104,90 @@ class OffGridFlowStream(Stream, abc.ABC):
     def get_replication_key_signpost(self, context: Context | None = None) -> None:
         """No signpost: bookmarks name what was read, so there is nothing to cap."""
 
+    def get_batch_config(self, config: Mapping[str, Any]) -> BatchConfig | None:
+        """The batch configuration; none where single records are needed, which then go out as such."""
+        batch_config = super().get_batch_config(config)
+        if batch_config and not self._is_plain:
+            if self.ABORT_AT_RECORD_COUNT is None:
+                self.logger.warning("stream maps and flattening need records: no BATCH for %s", self.name)
+            return None
+        return batch_config
+
+    def get_batches(
+        self, batch_config: BatchConfig, context: Context | None = None
+    ) -> Iterator[tuple[BaseBatchFileEncoding, list[str]]]:
+        """Write all pending partitions to files, each of which goes out as a BATCH message."""
+        del context
+        store = self._owner.batch_store(batch_config.storage)
+        files = BatchFiles(f"{self.tap_name}--{self.name}", batch_config, store)
+        self.block_rows = batch_rows(self.config)
+
+        def write(frame: pl.DataFrame) -> Iterator[tuple[BaseBatchFileEncoding, list[str]]]:
+            for part in frame.iter_slices(self.block_rows):
+                yield batch_config.encoding, [files.write(part)]
+
+        yield from self._sync_partitions(write)
+
     def _sync_records(
         self, context: Context | None = None, *, write_messages: bool = True
     ) -> Generator[dict[str, Any], Any, Any]:
         del context
+
+        def write(frame: pl.DataFrame) -> Iterator[dict[str, Any]]:
+            if write_messages and self._is_plain:
+                self._write_block(frame)
+                return iter(())
+            return self._write_rows(frame, write_messages=write_messages)
+
+        yield from self._sync_partitions(write, write_state=write_messages)
+
+    def _sync_partitions(
+        self, write: Callable[[pl.DataFrame], Iterator[T]], *, write_state: bool = True
+    ) -> Generator[T, Any, Any]:
+        """Read all pending partitions and write their frames; the one place where errors end."""
         if self.replication_method == REPLICATION_FULL_TABLE:
             self.stream_state.clear()
         telemetry = self._owner.telemetry
         with telemetry.log_context(stream_name=self.name), telemetry.span("stream", stream=self.name):
             try:
                 for partition in self.pending():
-                    yield from self._sync_partition(partition, write_messages=write_messages)
+                    for frame in self._frames(partition):
+                        if write_state:
+                            # A partition may remember how far it is: that was out before this frame.
+                            self._write_state_now()
+                        yield from write(frame)
             except _ENDINGS:
                 raise
-            except Exception as error:  # noqa: BLE001 - the one place where a stream's errors end
+            except Exception as error:  # noqa: BLE001 - see above
                 self._note_failure(error)
-        if write_messages:
+        if write_state:
             self._write_state_now()
 
-    def _sync_partition(
-        self, partition: Partition, *, write_messages: bool
-    ) -> Generator[dict[str, Any], Any, Any]:
+    def _frames(self, partition: Partition) -> Iterator[pl.DataFrame]:
+        """The frames of a partition; it is acknowledged when the last one has been written."""
         telemetry = self._owner.telemetry
         started = time.monotonic()
-        rows = 0
-        largest = 0
+        rows = largest = 0
         with (
             self.get_record_counter() as counter,
             telemetry.span("partition", stream=self.name, partition=partition.label),
         ):
             try:
                 for frame in partition.blocks():
-                    if write_messages:
-                        # A partition may remember how far it is: what it says was out before this frame.
-                        self._write_state_now()
-                    if write_messages and self._writes_blocks:
-                        self._write_block(frame)
-                    else:
-                        yield from self._write_rows(frame, rows, write_messages=write_messages)
+                    yield frame
                     counter.increment(frame.height)
                     rows += frame.height
                     largest = max(largest, frame.height)
-            except _ENDINGS:
-                raise
             except Exception as error:
                 telemetry.failure(self.name, classify(error), time.monotonic() - started)
                 raise
         partition.acknowledge(rows)
         telemetry.success(self.name, rows, time.monotonic() - started, largest)
         self.log("%s: %s rows", partition.label, f"{rows:,}")
-        if write_messages:
-            self._write_state_now()
 
     @cached_property
-    def _writes_blocks(self) -> bool:
-        """Whether nothing asks for single records: then blocks give the same messages, only sooner."""
+    def _is_plain(self) -> bool:
+        """Whether nothing asks for single records: then whole blocks say the same, only sooner."""
         maps = self.stream_maps
         nested_deselected = any(
             len(crumb) > len(("properties", "")) and not on for crumb, on in self.mask.items()
@@ -171,11 +208,10 @@ class OffGridFlowStream(Stream, abc.ABC):
         writer = cast("BlockWriter", self._owner.message_writer)
         writer.write_block(render_records(self.name, frame, datetime.now(UTC)))
 
-    def _write_rows(
-        self, frame: pl.DataFrame, rows_before: int, *, write_messages: bool
-    ) -> Iterator[dict[str, Any]]:
-        for index, row in enumerate(as_json_values(frame).iter_rows(named=True), start=rows_before):
-            self._check_max_record_limit(current_record_index=index)
+    def _write_rows(self, frame: pl.DataFrame, *, write_messages: bool) -> Iterator[dict[str, Any]]:
+        for row in as_json_values(frame).iter_rows(named=True):
+            self._check_max_record_limit(current_record_index=self._rows_out)
+            self._rows_out += 1
             if self.selected and write_messages:
                 self._write_record_message(row)
             yield row

@@ -16,12 +16,14 @@ from singer_sdk import Tap
 from offgridflow_common.observability import Telemetry, install_log_context
 from offgridflow_common.redaction import install_log_redaction, register_secrets
 from offgridflow_common.settings import raise_config_errors, unknown_settings
+from offgridflow_common.singer.batch import BatchStore, StorageBatchStore
 from offgridflow_common.singer.writer import BlockWriter
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from types import FrameType
 
+    from singer_sdk.helpers._batch import StorageTarget
     from singer_sdk.plugin_base import _ConfigInput
     from singer_sdk.streams import Stream
 
@@ -84,6 +86,10 @@ class OffGridFlowTap(Tap, abc.ABC):
         if first_time and "deliveries" in streams:
             streams["deliveries"] = streams.pop("deliveries")
         return streams
+
+    def batch_store(self, storage: StorageTarget) -> BatchStore:
+        """Where the BATCH files of a batch configuration go."""
+        return StorageBatchStore(storage)
 
     def run(self) -> None:
         """Run all selected streams.

@@ -1,0 +1,92 @@
+"""BATCH files: blocks as Parquet or JSON lines, in a folder or a bucket, instead of RECORD messages."""
+
+from __future__ import annotations
+
+import io
+import uuid
+from typing import TYPE_CHECKING, Any, Protocol
+
+import polars as pl
+from singer_sdk.helpers._batch import BatchConfig, BatchFileFormat
+
+from offgridflow_common.singer.writer import as_json_values
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from singer_sdk.helpers._batch import BaseBatchFileEncoding, StorageTarget
+
+#: Rows of a file, unless the user asks for fewer or more.
+DEFAULT_BATCH_ROWS = 50_000
+
+#: What memory allows with all columns of a wide table.
+_MOST_BATCH_ROWS = 200_000
+
+
+class BatchStore(Protocol):
+    """Where BATCH files are put."""
+
+    def put(self, name: str, content: bytes) -> str:
+        """Write a file whole.
+
+        Returns:
+            Its URL.
+        """
+
+
+class StorageBatchStore:
+    """Any storage that the SDK's BATCH reaches through the file system libraries that are installed."""
+
+    def __init__(self, storage: StorageTarget) -> None:
+        self._storage = storage
+
+    def put(self, name: str, content: bytes) -> str:
+        """Write a file below the storage's root."""
+        with self._storage.open(name, "wb") as file:
+            file.write(content)
+        return self._storage.get_url(name)
+
+
+class BatchFiles:
+    """Names and writes the BATCH files of one stream.
+
+    Args:
+        name: Begins the files' names.
+        config: The SDK's batch configuration.
+        store: Where the files go.
+    """
+
+    def __init__(self, name: str, config: BatchConfig, store: BatchStore) -> None:
+        self._prefix = f"{config.storage.prefix or ''}{name}-{uuid.uuid4()}"
+        self._encoding = config.encoding
+        self._store = store
+        self._count = 0
+
+    def write(self, frame: pl.DataFrame) -> str:
+        """Write a frame to a file of its own and return its URL."""
+        suffix, content = render(frame, self._encoding)
+        self._count += 1
+        return self._store.put(f"{self._prefix}-{self._count:05}{suffix}", content)
+
+
+def batch_rows(config: Mapping[str, Any]) -> int:
+    """Rows of a BATCH file at most, as the tap's configuration has it."""
+    asked = (config.get("batch_config") or {}).get("batch_size") or DEFAULT_BATCH_ROWS
+    return min(int(asked), _MOST_BATCH_ROWS)
+
+
+def render(frame: pl.DataFrame, encoding: BaseBatchFileEncoding) -> tuple[str, bytes]:
+    """The content of a BATCH file, and the end of its name.
+
+    JSON lines hold the very values of RECORD messages. Parquet keeps types: times as UTC timestamps,
+    objects as maps.
+    """
+    content = io.BytesIO()
+    gzipped = encoding.compression == "gzip"
+    if encoding.format == BatchFileFormat.PARQUET:
+        typed = frame.with_columns(pl.col(pl.Null).cast(pl.String))
+        typed.write_parquet(content, compression="gzip" if gzipped else "snappy")
+        return ".parquet", content.getvalue()
+    lines = as_json_values(frame)
+    lines.write_ndjson(content, compression="gzip" if gzipped else "uncompressed")
+    return ".jsonl.gz" if gzipped else ".jsonl", content.getvalue()
