@@ -37,8 +37,9 @@ if TYPE_CHECKING:
     from offgridflow_common.singer.periods import Period
     from tap_offgridflow_aws.settings import AwsSettings, ExportSetting
 
-#: The one region in which the Sustainability API exists, wherever the buckets are.
-SUSTAINABILITY_REGION = "us-east-1"
+#: The one region in which these services exist, wherever the buckets are.
+HOME_REGION = "us-east-1"
+_HOME_SERVICES = frozenset({"bcm-data-exports", "cur", "sustainability"})
 
 #: The most that the Sustainability API gives on one page.
 _PAGE_SIZE = 5000
@@ -168,10 +169,10 @@ class AwsClient:
         return self._clients[service]
 
     def _new_client(self, session: boto3.Session, service: str) -> Any:  # noqa: ANN401
-        region = session.region_name or SUSTAINABILITY_REGION
+        region = HOME_REGION if service in _HOME_SERVICES else session.region_name
         return session.client(
             service,
-            region_name=SUSTAINABILITY_REGION if service == "sustainability" else region,
+            region_name=region or HOME_REGION,
             endpoint_url=self._settings.endpoint_urls.get(service),
             config=botocore.config.Config(
                 retries={"mode": "standard", "total_max_attempts": 1},

@@ -116,10 +116,13 @@ BY_CODE = {
 #: The IAM action behind an operation, to be named where it is missing.
 ACTIONS = {
     "AssumeRole": "sts:AssumeRole",
+    "DescribeReportDefinitions": "cur:DescribeReportDefinitions",
     "GetEstimatedCarbonEmissions": "sustainability:GetEstimatedCarbonEmissions",
     "GetEstimatedWaterAllocation": "sustainability:GetEstimatedWaterAllocation",
+    "GetExport": "bcm-data-exports:GetExport",
     "GetObject": "s3:GetObject (and s3:ListBucket, without which S3 denies missing objects; "
     "and kms:Decrypt, if the bucket is encrypted with a key of yours)",
+    "ListExports": "bcm-data-exports:ListExports",
     "ListObjectsV2": "s3:ListBucket",
     "PutObject": "s3:PutObject",
 }

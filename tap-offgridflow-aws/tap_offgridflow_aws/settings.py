@@ -65,6 +65,7 @@ class AwsSettings(CommonSettings):
     role_session_name: str
     endpoint_urls: Mapping[str, str]
     exports: tuple[ExportSetting, ...]
+    discover_exports: bool
 
 
 CONFIG_SCHEMA: dict[str, Any] = th.PropertiesList(
@@ -114,6 +115,12 @@ CONFIG_SCHEMA: dict[str, Any] = th.PropertiesList(
         "`type` is `cur2`, `cur` (legacy CUR), `focus` or `carbon`; `url` is "
         "`s3://bucket/prefix/export-name` or a `file:///` folder of that layout.",
     ),
+    th.Property(
+        "discover_exports",
+        th.BooleanType,
+        default=False,
+        description="Read all exports of cost and carbon that the account has, beside those of `exports`.",
+    ),
     *common_properties(_DEFAULTS),
 ).to_dict()
 
@@ -141,6 +148,7 @@ def parse(config: Mapping[str, Any], now: datetime) -> AwsSettings:
         role_session_name=config.get("aws_role_session_name") or _DEFAULT_SESSION_NAME,
         endpoint_urls=config.get("aws_endpoint_urls") or {},
         exports=exports,
+        discover_exports=bool(config.get("discover_exports")),
     )
 
 

@@ -18,6 +18,7 @@ from offgridflow_common.settings import month_of
 from offgridflow_common.singer.deliveries import DeliveriesStream
 from offgridflow_common.singer.tap import OffGridFlowTap
 from tap_offgridflow_aws.client import AwsClient, S3BatchStore, S3Store
+from tap_offgridflow_aws.discovery import discover_exports
 from tap_offgridflow_aws.manifests import AwsLayout
 from tap_offgridflow_aws.settings import CONFIG_SCHEMA, AwsSettings, ExportSetting, parse
 from tap_offgridflow_aws.streams.activities import ActivitiesStream
@@ -73,8 +74,13 @@ class TapOffgridflowAws(OffGridFlowTap):
     def deliveries(self) -> Deliveries:
         """The deliveries of the configured exports within the window."""
         settings = self.settings
+        exports = settings.exports
+        if settings.discover_exports:
+            listed = {export.url for export in exports} | {export.name for export in exports}
+            found = discover_exports(self.client, self.logger)
+            exports += tuple(export for export in found if not {export.url, export.name} & listed)
         return Deliveries(
-            tuple(self._export(setting) for setting in settings.exports),
+            tuple(self._export(setting) for setting in exports),
             AwsLayout(),
             start=month_of(settings.start) if settings.start else None,
             end=settings.end,

@@ -1,0 +1,89 @@
+"""Finding the exports that an account has, for users who do not list them."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+from offgridflow_common.pagination import Page
+from tap_offgridflow_aws.settings import ExportSetting
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from logging import Logger
+
+    from tap_offgridflow_aws.client import AwsClient
+
+#: The table that a data export's query reads tells its type; FOCUS tables carry a version.
+_TYPES = (
+    (re.compile(r"COST_AND_USAGE_REPORT"), "cur2"),
+    (re.compile(r"FOCUS_\d+_\d+(_AWS)?"), "focus"),
+    (re.compile(r"CARBON_EMISSIONS"), "carbon"),
+)
+_FROM = re.compile(r"\bFROM\s+\"?(\w+)", re.IGNORECASE)
+
+
+def discover_exports(client: AwsClient, logger: Logger) -> tuple[ExportSetting, ...]:
+    """All data exports and legacy reports of the account, each logged with its type and place.
+
+    Exports of other tables, such as recommendations, are logged and left out.
+    """
+    found = tuple(_data_exports(client, logger)) + tuple(_legacy_reports(client))
+    for export in found:
+        logger.info("found export '%s' of type %s at %s", export.name, export.type, export.url)
+    if not found:
+        logger.warning("discover_exports found no export of cost, usage or carbon in this account")
+    return found
+
+
+def _data_exports(client: AwsClient, logger: Logger) -> Iterator[ExportSetting]:
+    def fetch(token: str | None) -> Page[dict[str, Any]]:
+        more = {"NextToken": token} if token else {}
+        answer = client.attempt(
+            "bcm-data-exports", "ListExports", "listing data exports", lambda api: api.list_exports(**more)
+        )
+        return Page(items=answer["Exports"], next_token=answer.get("NextToken"))
+
+    for page in client.pager.pages(fetch):
+        for reference in page.items:
+            export = _definition(client, reference["ExportName"], reference["ExportArn"])
+            kind = _type(export["DataQuery"]["QueryStatement"])
+            if kind is None:
+                logger.info("export '%s' holds neither cost nor carbon: left out", export["Name"])
+                continue
+            place = export["DestinationConfigurations"]["S3Destination"]
+            yield _setting(export["Name"], kind, place["S3Bucket"], place.get("S3Prefix"))
+
+
+def _definition(client: AwsClient, name: str, arn: str) -> dict[str, Any]:
+    asked = f"reading the definition of export {name}"
+    answer = client.attempt("bcm-data-exports", "GetExport", asked, lambda api: api.get_export(ExportArn=arn))
+    export: dict[str, Any] = answer["Export"]
+    return export
+
+
+def _legacy_reports(client: AwsClient) -> Iterator[ExportSetting]:
+    def fetch(token: str | None) -> Page[dict[str, Any]]:
+        # No MaxResults: the service accepts 5 and nothing else.
+        more = {"NextToken": token} if token else {}
+        answer = client.attempt(
+            "cur",
+            "DescribeReportDefinitions",
+            "listing cost and usage reports",
+            lambda api: api.describe_report_definitions(**more),
+        )
+        return Page(items=answer.get("ReportDefinitions", []), next_token=answer.get("NextToken"))
+
+    for page in client.pager.pages(fetch):
+        for report in page.items:
+            yield _setting(report["ReportName"], "cur", report["S3Bucket"], report.get("S3Prefix"))
+
+
+def _type(query: str) -> str | None:
+    match = _FROM.search(query)
+    table = match[1].upper() if match else ""
+    return next((kind for pattern, kind in _TYPES if pattern.fullmatch(table)), None)
+
+
+def _setting(name: str, kind: str, bucket: str, prefix: str | None) -> ExportSetting:
+    return ExportSetting(name=name, type=kind, url=f"s3://{bucket}/{prefix or ''}/{name}")
