@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import ipaddress
 import json as jsonlib
-import re
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import urlsplit
 
 import requests
 import urllib3
 from requests.adapters import HTTPAdapter
 
 from offgridflow_common.errors import (
-    BadRequestError,
-    ConfigError,
     ContractBroken,
     ErrorClass,
     PermissionDenied,
@@ -28,6 +23,7 @@ from offgridflow_common.errors import (
     classify,
     error_type,
 )
+from offgridflow_common.origins import base_origin, has_scheme, origin, prepare, refused, shown
 from offgridflow_common.redaction import redact
 from offgridflow_common.retry import parse_retry_after
 
@@ -47,7 +43,6 @@ _CHUNK_BYTES: Final = 64 * 1024
 _PROBLEM_BYTES: Final = 64 * 1024  # read of an error's body; a description is far smaller
 _TEXT_CHARS: Final = 500  # shown of what a provider says
 _REQUEST_ID: Final = ("request-id", "requestid")  # ends of the names of headers
-_PORTS: Final[Mapping[str, int]] = MappingProxyType({"http": 80, "https": 443})
 _HEADERS: Final[Mapping[str, str]] = MappingProxyType(
     {"User-Agent": "offgridflow-taps", "Accept": "application/json", "Accept-Encoding": "gzip, deflate"},
 )
@@ -136,7 +131,7 @@ class ApiClient:
         if not (timeout > 0 and max_response_bytes > 0):
             raise ValueError(f"timeout and size must be positive, not {timeout} and {max_response_bytes}")
         self._base_url = base_url.rstrip("/")
-        self._origin = _base_origin(self._base_url)
+        self._origin = base_origin(self._base_url)
         self._pipeline = pipeline
         self._auth = auth
         self._timeout = timeout
@@ -174,12 +169,12 @@ class ApiClient:
             OffGridFlowError: By the class of what came back. `BadRequestError` for an address that the
                 credentials must not go to, `ContractBroken` for an answer that is too large.
         """
-        url = url_or_path if _has_scheme(url_or_path) else f"{self._base_url}/{url_or_path.lstrip('/')}"
-        prepared = _prepare(method, url, params=params, json=json, headers={**_HEADERS, **(headers or {})})
-        if _origin(prepared) != self._origin and not anonymous:
-            raise _refused(_shown(prepared), "it is not the origin that the credentials are for")
+        url = url_or_path if has_scheme(url_or_path) else f"{self._base_url}/{url_or_path.lstrip('/')}"
+        prepared = prepare(method, url, params=params, json=json, headers={**_HEADERS, **(headers or {})})
+        if origin(prepared) != self._origin and not anonymous:
+            raise refused(shown(prepared), "it is not the origin that the credentials are for")
         auth = None if anonymous else self._auth
-        asked = _shown(prepared)
+        asked = shown(prepared)
 
         def send() -> Response:
             attempt = prepared.copy()
@@ -215,7 +210,7 @@ class ApiClient:
     def _receive(self, asked: str, answer: requests.Response) -> Response:
         status = answer.status_code
         if answer.is_redirect:
-            raise _refused(asked, f"HTTP {status}, a redirect, which is not followed")
+            raise refused(asked, f"HTTP {status}, a redirect, which is not followed")
         if HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES:
             return Response(asked, status, answer.headers, self._whole_body(asked, answer))
         raise self._failure(Response(asked, status, answer.headers, self._start_of_body(asked, answer)))
@@ -322,67 +317,3 @@ def _reason(error: Exception) -> str:
     if isinstance(root, OSError) and root.strerror:
         return f"{type(root).__name__}: {root.strerror}"
     return type(root).__name__
-
-
-def _has_scheme(url: str) -> bool:
-    return re.match(r"[a-z][a-z0-9+.-]*://", url, re.IGNORECASE) is not None
-
-
-def _prepare(method: str, url: str, **parts: Any) -> requests.PreparedRequest:  # noqa: ANN401 - requests' own
-    """Return the request as it will be sent, so that what is checked is what is sent."""
-    try:
-        return requests.Request(method, url, **parts).prepare()
-    except (requests.RequestException, ValueError) as error:
-        shown = url.partition("?")[0].rpartition("@")[2]
-        raise _refused(f"{method} {shown}", f"it is not a valid request ({type(error).__name__})") from error
-
-
-def _origin(prepared: requests.PreparedRequest) -> tuple[str, str, int]:
-    """Return scheme, host and port as the transport will read them.
-
-    Raises:
-        BadRequestError: If nothing may be sent there by anybody.
-    """
-    url = urlsplit(prepared.url or "")
-    scheme, host = url.scheme.lower(), url.hostname or ""
-    if scheme not in _PORTS:
-        raise _refused(_shown(prepared), "it is not an https address")
-    if "@" in url.netloc:
-        raise _refused(_shown(prepared), "it has a user in it")
-    if scheme == "http" and not is_loopback(host):
-        raise _refused(_shown(prepared), "it is plain http, which is for this machine only")
-    return scheme, host, _PORTS[scheme] if url.port is None else url.port
-
-
-def is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
-
-
-def _base_origin(base_url: str) -> tuple[str, str, int]:
-    try:
-        if "?" in base_url or "#" in base_url:
-            raise _refused(base_url.partition("?")[0], "it has a query or a fragment")
-        return _origin(_prepare("GET", base_url))
-    except BadRequestError as error:
-        raise ConfigError(
-            asked="use the configured base URL",
-            got=error.got,
-            do="Set an https URL such as https://api.example.com/v1.",
-        ) from error
-
-
-def _shown(prepared: requests.PreparedRequest) -> str:
-    """What is asked, without user and query, where secrets may be."""
-    url = urlsplit(prepared.url or "")
-    return f"{prepared.method} {url.scheme}://{url.netloc.rpartition('@')[2]}{url.path}"
-
-
-def _refused(asked: str, got: str) -> BadRequestError:
-    return BadRequestError(
-        asked=asked,
-        got=got,
-        do="Check the configured address; if that is right, the provider points to where no token may go.",
-    )

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from singer_sdk import typing as th
 
-from offgridflow_common.http import is_loopback
+from offgridflow_common.origins import is_loopback
 from offgridflow_common.settings import (
     CommonSettings,
     RequestDefaults,

@@ -94,13 +94,13 @@ class TapOffgridflowAws(OffGridFlowTap):
     def discover_streams(self) -> Sequence[Stream]:
         """All streams; neither credentials nor a network are needed to know them."""
         return [
-            ActivitiesStream(self),
-            CarbonEmissionsStream(self),
+            ActivitiesStream(self, self),
+            CarbonEmissionsStream(self, self),
             CarbonExportStream(self, self),
             CostAndUsageStream(self, self),
             DeliveriesStream(self, self),
             FocusCostsStream(self, self),
-            WaterAllocationStream(self),
+            WaterAllocationStream(self, self),
         ]
 
     def batch_store(self, storage: StorageTarget) -> BatchStore:

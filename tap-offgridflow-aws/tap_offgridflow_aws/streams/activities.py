@@ -33,7 +33,8 @@ if TYPE_CHECKING:
 
     from offgridflow_common.exports.delivery import Delivery, Manifest
     from offgridflow_common.exports.table import Table
-    from tap_offgridflow_aws.tap import TapOffgridflowAws
+    from offgridflow_common.singer.tap import OffGridFlowTap
+    from tap_offgridflow_aws.source import AwsSource
 
 #: Rows that are grouped at once: few columns, so a block may be larger than one that is written.
 _GROUP_ROWS = 250_000
@@ -52,14 +53,15 @@ class ActivitiesStream(OffGridFlowStream):
     primary_keys = ("id",)
     replication_key = "period_start"
 
-    def __init__(self, tap: TapOffgridflowAws) -> None:
+    def __init__(self, tap: OffGridFlowTap, source: AwsSource) -> None:
         """Create the stream.
 
         Args:
             tap: The tap it belongs to.
+            source: The run that it is part of.
         """
         super().__init__(tap)
-        self._aws = tap
+        self._source = source
 
     def reads(self, manifest: Manifest) -> bool:
         """Whether activities are made of a delivery: not of months that a newer model version has."""
@@ -76,33 +78,33 @@ class ActivitiesStream(OffGridFlowStream):
 
     @cached_property
     def _mapping(self) -> Mapping:
-        return Mapping.of(self._aws.settings)
+        return Mapping.of(self._source.settings)
 
     def _emissions(self) -> Iterator[Partition]:
-        if not self._aws.deliveries.of_types(frozenset({"carbon"})):
+        if not self._source.deliveries.of_types(frozenset({"carbon"})):
             return self._reported(EMISSIONS, emission_activities)
         return self._deliveries(self._newest_versions(), self._exported_emissions)
 
     def _newest_versions(self) -> list[Manifest]:
         """The manifests of the carbon exports, of each month that of the newest model version."""
         newest: dict[tuple[str, str], Manifest] = {}
-        for export in self._aws.deliveries.of_types(frozenset({"carbon"})):
-            for manifest in self._aws.deliveries.manifests(export):
+        for export in self._source.deliveries.of_types(frozenset({"carbon"})):
+            for manifest in self._source.deliveries.manifests(export):
                 key = (export.name, manifest.period)
                 if key not in newest or _version(manifest) > _version(newest[key]):
                     newest[key] = manifest
         return list(newest.values())
 
     def _reported(self, report: Report, make: Callable[..., pl.DataFrame]) -> Iterator[Partition]:
-        shape = partial(make, mapping=self._mapping, retrieved_at=self._aws.started_at)
+        shape = partial(make, mapping=self._mapping, retrieved_at=self._source.started_at)
         return report_partitions(
-            report, self._aws, self.bookmarks, lambda rows: shape(rows).select(self.wanted)
+            report, self._source, self.bookmarks, lambda rows: shape(rows).select(self.wanted)
         )
 
     def _deliveries(
         self, manifests: Iterable[Manifest], read: Callable[[Delivery, Reading], Iterator[pl.DataFrame]]
     ) -> Iterator[Partition]:
-        return pending_deliveries(self._aws.deliveries, manifests, self.bookmarks, read, self.logger)
+        return pending_deliveries(self._source.deliveries, manifests, self.bookmarks, read, self.logger)
 
     def _exported_emissions(self, delivery: Delivery, reading: Reading) -> Iterator[pl.DataFrame]:
         blocks = list(self._blocks(delivery, CARBON_EXPORT, CARBON_EXPORT_COLUMNS, reading))
@@ -121,15 +123,15 @@ class ActivitiesStream(OffGridFlowStream):
     def _usage_manifests(self) -> list[Manifest]:
         """The manifests of all exports of usage, those that count first before the others."""
         rank = list(USAGE_SOURCES)
-        exports = self._aws.deliveries.of_types(frozenset(USAGE_SOURCES))
+        exports = self._source.deliveries.of_types(frozenset(USAGE_SOURCES))
         return [
             manifest
             for export in sorted(exports, key=lambda export: rank.index(export.type))
-            for manifest in self._aws.deliveries.manifests(export)
+            for manifest in self._source.deliveries.manifests(export)
         ]
 
     def _usage(self, delivery: Delivery, reading: Reading) -> Iterator[pl.DataFrame]:
-        grain = self._aws.settings.activity_grain
+        grain = self._source.settings.activity_grain
         source = USAGE_SOURCES[delivery.export.type]
         table = BY_EXPORT_TYPE[delivery.export.type].requiring(source.required)
         blocks = self._blocks(delivery, table, source.columns, reading)
@@ -150,7 +152,7 @@ class ActivitiesStream(OffGridFlowStream):
         self, delivery: Delivery, table: Table, columns: Sequence[str], reading: Reading
     ) -> Iterator[pl.DataFrame]:
         blocks = delivery_blocks(
-            self._aws,
+            self._source,
             delivery,
             table,
             columns,

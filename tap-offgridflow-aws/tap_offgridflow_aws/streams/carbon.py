@@ -14,12 +14,13 @@ if TYPE_CHECKING:
     import polars as pl
 
     from offgridflow_common.singer.bookmarks import Bookmarks
-    from tap_offgridflow_aws.tap import TapOffgridflowAws
+    from offgridflow_common.singer.tap import OffGridFlowTap
+    from tap_offgridflow_aws.source import AwsSource
 
 
 def report_partitions(
     report: Report,
-    tap: TapOffgridflowAws,
+    source: AwsSource,
     bookmarks: Bookmarks,
     shape: Callable[[pl.DataFrame], pl.DataFrame],
 ) -> Iterator[Partition]:
@@ -27,11 +28,11 @@ def report_partitions(
 
     Args:
         report: The report.
-        tap: Its window, its lookback, its client and its beginning.
+        source: Its window, its lookback, its client and its beginning.
         bookmarks: Where it is remembered what was read; the report has a partition of its own there.
         shape: Makes rows of the stream of the report's rows.
     """
-    settings = tap.settings
+    settings = source.settings
     context = {"source": report.source}
     plan = VersionedPeriods(
         History(
@@ -47,7 +48,7 @@ def report_partitions(
         versions: set[str] = set()
 
         def blocks(period: Period = period, versions: set[str] = versions) -> Iterator[pl.DataFrame]:
-            rows = report.frame(report.fetch(tap.client, period), tap.started_at)
+            rows = report.frame(report.fetch(source.client, period), source.started_at)
             versions.update(rows["model_version"])
             yield shape(rows)
 
@@ -63,19 +64,20 @@ class _ReportStream(OffGridFlowStream):
     primary_keys = ("period_start", "account_id", "region", "service")
     replication_key = "period_start"
 
-    def __init__(self, tap: TapOffgridflowAws) -> None:
+    def __init__(self, tap: OffGridFlowTap, source: AwsSource) -> None:
         """Create the stream.
 
         Args:
             tap: The tap it belongs to.
+            source: The run that it is part of.
         """
         super().__init__(tap)
-        self._aws = tap
+        self._source = source
 
     def pending(self) -> Iterator[Partition]:
         """The periods that are new or may have changed."""
         return report_partitions(
-            self.report, self._aws, self.bookmarks, lambda rows: rows.select(self.wanted)
+            self.report, self._source, self.bookmarks, lambda rows: rows.select(self.wanted)
         )
 
 
