@@ -9,7 +9,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, MutableMapping
 
     from offgridflow_common.exports.delivery import Delivery, Manifest
-    from offgridflow_common.singer.reading import Reading
 
 
 class Bookmarks:
@@ -54,9 +53,9 @@ class Bookmarks:
             return 0, 0
         return partial["rows"], partial["files"]
 
-    def mark_partly_read(self, manifest: Manifest, reading: Reading) -> None:
-        """Remember that some files of a delivery are out."""
-        partial = {"manifest_etag": manifest.info.etag, "files": reading.files, "rows": reading.rows}
+    def mark_partly_read(self, manifest: Manifest, rows: int, files: int) -> None:
+        """Remember that the first files of a delivery are out."""
+        partial = {"manifest_etag": manifest.info.etag, "files": files, "rows": rows}
         self.set(_context(manifest), {"partial": partial})
 
     def mark_read(

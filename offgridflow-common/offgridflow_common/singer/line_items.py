@@ -91,6 +91,7 @@ class LineItemStream(OffGridFlowStream):
             reading=reading,
             logger=self.logger,
             block_rows=self.block_rows,
+            resumable=True,
         )
         for ordinal, block in blocks:
             yield self._placed(block, delivery, ordinal)

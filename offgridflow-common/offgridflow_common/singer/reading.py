@@ -48,13 +48,13 @@ class Reading:
         rows: Rows of its files that were read.
         files: Files whose rows are all out; where a killed run left off, these are not read again.
         notes: What the reader wants to remember of the delivery.
-        checkpoint: Remembers how far it is; for readers whose rows go out file by file.
+        checkpoint: Remembers rows and files that are out.
     """
 
     rows: int = 0
     files: int = 0
     notes: dict[str, Any] = field(default_factory=dict)
-    checkpoint: Callable[[Reading], None] = lambda _: None
+    checkpoint: Callable[[int, int], object] = lambda _rows, _files: None
 
 
 def pending_deliveries(
@@ -90,8 +90,20 @@ def delivery_blocks(  # noqa: PLR0913 - what, of which files, into which columns
     reading: Reading,
     logger: Logger,
     block_rows: int = BLOCK_ROWS,
+    resumable: bool = False,
 ) -> Iterator[tuple[int, pl.DataFrame]]:
     """The rows of a delivery's files that are still to be read: the file's number from 1, and a block.
+
+    Args:
+        source: Where the files are kept while they are read.
+        delivery: What is read.
+        table: What its files should contain.
+        columns: The columns wanted, as :class:`~offgridflow_common.exports.table.Plan` takes them.
+        reading: Keeps count.
+        logger: Told of the progress.
+        block_rows: Rows of a block at most.
+        resumable: Each block goes out before the next is asked for, so that each file that is read may
+            count as read.
 
     Raises:
         ContractBroken: A required column is missing; nothing was read then.
@@ -113,7 +125,8 @@ def delivery_blocks(  # noqa: PLR0913 - what, of which files, into which columns
                 yield reading.files + 1, block
             progress.add(files=1, bytes=info.size)
             reading.files += 1
-            reading.checkpoint(reading)
+            if resumable:
+                reading.checkpoint(reading.rows, reading.files)
 
 
 def _partition(

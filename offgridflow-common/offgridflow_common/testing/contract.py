@@ -171,10 +171,12 @@ class TapContract:
 
     def _messages(self, config: dict[str, Any], *, single: bool) -> list[dict[str, Any]]:
         """All messages of a run of all streams, without the time at which records were made."""
-        tap = self.tap_class(config=copy.deepcopy(config))
-        for stream in tap.streams.values():
-            stream.selected = True
-            if single:
+        entries = list(self._catalog().values())
+        for metadata in (metadata for entry in entries for metadata in entry["metadata"]):
+            metadata["metadata"] |= {} if metadata["breadcrumb"] else {"selected": True}
+        tap = self.tap_class(config=copy.deepcopy(config), catalog={"streams": entries})
+        if single:
+            for stream in tap.streams.values():
                 stream.ABORT_AT_RECORD_COUNT = sys.maxsize
         raw = io.BytesIO()
         with io.TextIOWrapper(raw, encoding="utf-8") as stdout:
