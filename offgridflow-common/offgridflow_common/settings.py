@@ -144,7 +144,7 @@ def parse_common(config: Mapping[str, Any], now: datetime) -> CommonSettings:
     """
     errors: list[str] = []
     start = _moment(config, "start_date", errors)
-    end = _moment(config, "end_date", errors) or now
+    end = min(_moment(config, "end_date", errors) or now, now)
     if start and start >= end:
         errors.append(
             f"start_date must be before end_date, got {start.isoformat()} and {end.isoformat()}: "

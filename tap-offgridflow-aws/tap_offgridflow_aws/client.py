@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 from contextlib import closing
 from datetime import UTC, datetime
+from functools import cached_property
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -96,8 +98,9 @@ class AwsClient:
         self._settings = settings
         self._pipeline = pipeline
         self.pager = CursorPager(max_pages=settings.max_pages)
-        self._sessions: list[boto3.Session] = []
         self._clients: dict[str, Any] = {}
+        # boto3 makes clients one at a time; the spool's thread asks, too.
+        self._making = threading.Lock()
 
     def emissions(self, period: Period) -> Iterator[dict[str, Any]]:
         """The emissions of a month, by account, region and service, as the API gives them.
@@ -164,9 +167,10 @@ class AwsClient:
             yield from page.items
 
     def _client(self, service: str) -> Any:  # noqa: ANN401 - boto3 makes its clients at run time
-        if service not in self._clients:
-            self._clients[service] = self._new_client(self._session(), service)
-        return self._clients[service]
+        with self._making:
+            if service not in self._clients:
+                self._clients[service] = self._new_client(self._session, service)
+            return self._clients[service]
 
     def _new_client(self, session: boto3.Session, service: str) -> Any:  # noqa: ANN401
         region = HOME_REGION if service in _HOME_SERVICES else session.region_name
@@ -182,17 +186,16 @@ class AwsClient:
             ),
         )
 
+    @cached_property
     def _session(self) -> boto3.Session:
-        if not self._sessions:
-            base = boto3.Session(
-                aws_access_key_id=self._settings.access_key_id,
-                aws_secret_access_key=self._settings.secret_access_key,
-                aws_session_token=self._settings.session_token,
-                profile_name=self._settings.profile,
-                region_name=self._settings.default_region,
-            )
-            self._sessions.append(self._assumed(base) if self._settings.assume_role_arn else base)
-        return self._sessions[0]
+        base = boto3.Session(
+            aws_access_key_id=self._settings.access_key_id,
+            aws_secret_access_key=self._settings.secret_access_key,
+            aws_session_token=self._settings.session_token,
+            profile_name=self._settings.profile,
+            region_name=self._settings.default_region,
+        )
+        return self._assumed(base) if self._settings.assume_role_arn else base
 
     def _assumed(self, base: boto3.Session) -> boto3.Session:
         """A session of the role, whose credentials are fetched anew before they expire."""
@@ -342,7 +345,8 @@ def translate(error: Exception, asked: str, operation: str) -> OffGridFlowError:
     return _kind(found, code, metadata)(
         asked=asked,
         got=answer.get("Error", {}).get("Message") or f"{type(error).__name__}: {error}",
-        do=error_codes.advice(found, code, operation),
+        # Behind any operation there may be another one: that which assumes the role.
+        do=error_codes.advice(found, code, getattr(error, "operation_name", operation)),
         code=code,
         request_id=metadata.get("RequestId"),
         retry_after=_retry_after(metadata),
