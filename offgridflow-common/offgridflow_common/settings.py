@@ -13,7 +13,7 @@ from singer_sdk import typing as th
 from singer_sdk.exceptions import ConfigValidationError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
 GIBIBYTE = 1024**3
 
@@ -131,18 +131,19 @@ def common_properties(defaults: RequestDefaults) -> list[th.Property[Any]]:
     ]
 
 
-def parse_common(config: Mapping[str, Any], now: datetime) -> CommonSettings:
+def parse_common(config: Mapping[str, Any], now: datetime, errors: Sequence[str] = ()) -> CommonSettings:
     """Turn a validated configuration into settings.
 
     Args:
         config: The tap's configuration, defaults filled in by the SDK.
         now: The end of the window where ``end_date`` is not set.
+        errors: What the tap found wrong with its own settings; it is reported together with the rest.
 
     Raises:
         ConfigValidationError: A date cannot be read, the window is empty, or a path does not exist;
             all that is wrong is reported at once.
     """
-    errors: list[str] = []
+    errors = list(errors)
     start = _moment(config, "start_date", errors)
     end = min(_moment(config, "end_date", errors) or now, now)
     if start and start >= end:

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import threading
-from contextlib import closing
 from datetime import UTC, datetime
 from functools import cached_property
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import urlsplit
 
 import boto3
 import botocore.config
 import botocore.credentials
 import botocore.exceptions
+import botocore.parsers
 import botocore.session
 
 from offgridflow_common.errors import (
+    ConfigError,
     ErrorClass,
     ErrorTable,
     OffGridFlowError,
@@ -26,18 +28,17 @@ from offgridflow_common.errors import (
     classify,
     error_type,
 )
-from offgridflow_common.exports.storage import ObjectInfo
+from offgridflow_common.origins import is_loopback
 from offgridflow_common.pagination import CursorPager, Page
 from offgridflow_common.retry import parse_retry_after
 from tap_offgridflow_aws import error_codes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
     from offgridflow_common.pipeline import RequestPipeline
     from offgridflow_common.singer.periods import Period
-    from tap_offgridflow_aws.settings import AwsSettings, ExportSetting
+    from tap_offgridflow_aws.settings import AwsSettings
 
 #: The one region in which these services exist, wherever the buckets are.
 HOME_REGION = "us-east-1"
@@ -63,23 +64,15 @@ _CHUNK_BYTES = 1024**2
 
 T = TypeVar("T")
 
-_exceptions = botocore.exceptions
 _TABLE = ErrorTable(
     by_code=error_codes.BY_CODE,
     by_exception=(
-        (_exceptions.NoCredentialsError, ErrorClass.AUTH),
-        (_exceptions.PartialCredentialsError, ErrorClass.AUTH),
-        (_exceptions.CredentialRetrievalError, ErrorClass.AUTH),
-        (_exceptions.TokenRetrievalError, ErrorClass.AUTH),
-        (_exceptions.SSOError, ErrorClass.AUTH),
-        (_exceptions.LoginTokenLoadError, ErrorClass.AUTH),
-        (_exceptions.ProfileNotFound, ErrorClass.AUTH),
-        (_exceptions.ParamValidationError, ErrorClass.BAD_REQUEST),
-        (_exceptions.NoRegionError, ErrorClass.BAD_REQUEST),
-        (_exceptions.ConnectionError, ErrorClass.TRANSIENT),
-        (_exceptions.HTTPClientError, ErrorClass.TRANSIENT),
-        (_exceptions.IncompleteReadError, ErrorClass.TRANSIENT),
-        (_exceptions.FlexibleChecksumError, ErrorClass.TRANSIENT),
+        (botocore.parsers.ResponseParserError, ErrorClass.TRANSIENT),
+        *(
+            (getattr(botocore.exceptions, name), found)
+            for found, names in error_codes.EXCEPTIONS.items()
+            for name in names
+        ),
     ),
 )
 
@@ -174,7 +167,7 @@ class AwsClient:
 
     def _new_client(self, session: boto3.Session, service: str) -> Any:  # noqa: ANN401
         region = HOME_REGION if service in _HOME_SERVICES else session.region_name
-        return session.client(
+        client = session.client(
             service,
             region_name=region or HOME_REGION,
             endpoint_url=self._settings.endpoint_urls.get(service),
@@ -185,6 +178,8 @@ class AwsClient:
                 user_agent_extra="tap-offgridflow-aws",
             ),
         )
+        _refuse_plain_http(service, client.meta.endpoint_url)
+        return client
 
     @cached_property
     def _session(self) -> boto3.Session:
@@ -219,108 +214,15 @@ class AwsClient:
         return boto3.Session(botocore_session=role)
 
 
-class S3Store:
-    """A bucket as an object store.
-
-    Args:
-        client: Asks S3.
-        bucket: The bucket.
-        export: The setting it comes from: who pays, and who must own the bucket.
-    """
-
-    def __init__(self, client: AwsClient, bucket: str, export: ExportSetting) -> None:
-        self._client = client
-        self._bucket = bucket
-        self._common: dict[str, str] = {"Bucket": bucket}
-        if export.requester_pays:
-            self._common["RequestPayer"] = "requester"
-        if export.expected_bucket_owner:
-            self._common["ExpectedBucketOwner"] = export.expected_bucket_owner
-
-    def uri(self, key: str) -> str:
-        """The ``s3://`` address of a key."""
-        return f"s3://{self._bucket}/{key}"
-
-    def list(self, prefix: str) -> Iterator[ObjectInfo]:
-        """All objects whose key starts with ``prefix``."""
-
-        def fetch(token: str | None) -> Page[dict[str, Any]]:
-            more = {"ContinuationToken": token} if token else {}
-            answer = self._client.attempt(
-                "s3",
-                "ListObjectsV2",
-                f"listing {self.uri(prefix)}",
-                lambda client: client.list_objects_v2(Prefix=prefix, **self._common, **more),
-            )
-            return Page(items=answer.get("Contents", []), next_token=answer.get("NextContinuationToken"))
-
-        for page in self._client.pager.pages(fetch):
-            for entry in page.items:
-                yield ObjectInfo(
-                    key=entry["Key"],
-                    size=entry["Size"],
-                    etag=entry["ETag"].strip('"'),
-                    modified=entry["LastModified"].astimezone(UTC),
-                )
-
-    def read(self, info: ObjectInfo) -> bytes:
-        """The content of a small object."""
-        content: bytes = self._get(info, lambda body: body.read())
-        return content
-
-    def local_path(self, info: ObjectInfo) -> None:
-        """Nothing of a bucket lies on local disk."""
-        del info
-
-    def download(self, info: ObjectInfo, target: Path) -> None:
-        """Write an object to a file; a body that breaks is fetched again from its beginning."""
-
-        def save(body: Any) -> None:  # noqa: ANN401 - botocore's streaming body
-            size = 0
-            with target.open("wb") as file:
-                for chunk in body.iter_chunks(_CHUNK_BYTES):
-                    size += file.write(chunk)
-            if size != info.size:
-                raise SourceChanged(
-                    asked=f"reading {self.uri(info.key)}",
-                    got=f"{size:,} bytes where the listing said {info.size:,}",
-                    do="the period is read again",
-                )
-
-        self._get(info, save)
-
-    def _get(self, info: ObjectInfo, consume: Callable[[Any], T]) -> T:
-        def send(client: Any) -> T:  # noqa: ANN401 - boto3 makes its clients at run time
-            answer = client.get_object(Key=info.key, IfMatch=f'"{info.etag}"', **self._common)
-            with closing(answer["Body"]) as body:
-                return consume(body)
-
-        return self._client.attempt("s3", "GetObject", f"reading {self.uri(info.key)}", send)
-
-
-class S3BatchStore:
-    """A bucket that takes BATCH files, with the credentials and endpoint of the tap.
-
-    Args:
-        client: Asks S3.
-        root: The ``s3://`` URL that the files go below.
-    """
-
-    def __init__(self, client: AwsClient, root: str) -> None:
-        self._client = client
-        self._root = root.rstrip("/")
-
-    def put(self, name: str, content: bytes) -> str:
-        """Put a file and return its URL."""
-        url = f"{self._root}/{name}"
-        bucket, _, key = url.removeprefix("s3://").partition("/")
-        self._client.attempt(
-            "s3",
-            "PutObject",
-            f"writing {url}",
-            lambda client: client.put_object(Bucket=bucket, Key=key, Body=content),
+def _refuse_plain_http(service: str, url: str) -> None:
+    """Endpoints may also come from the environment and from AWS's own configuration files."""
+    parts = urlsplit(url)
+    if parts.scheme != "https" and not is_loopback(parts.hostname or ""):
+        raise ConfigError(
+            asked=f"using the endpoint of {service}",
+            got=f"'{url}', which must be https outside of loopback",
+            do="change it in AWS_ENDPOINT_URL or in the profile, or set aws_endpoint_urls",
         )
-        return url
 
 
 def _page(answer: dict[str, Any], asked: str) -> Page[dict[str, Any]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from offgridflow_common.pagination import Page
@@ -28,12 +29,21 @@ def discover_exports(client: AwsClient, logger: Logger) -> tuple[ExportSetting, 
 
     Exports of other tables, such as recommendations, are logged and left out.
     """
-    found = tuple(_data_exports(client, logger)) + tuple(_legacy_reports(client))
+    found = _named_apart([*_data_exports(client, logger), *_legacy_reports(client)])
     for export in found:
         logger.info("found export '%s' of type %s at %s", export.name, export.type, export.url)
     if not found:
         logger.warning("discover_exports found no export of cost, usage or carbon in this account")
     return found
+
+
+def _named_apart(exports: list[ExportSetting]) -> tuple[ExportSetting, ...]:
+    """A data export and a legacy report may have the same name; then their types are added."""
+    names = [export.name for export in exports]
+    return tuple(
+        replace(export, name=f"{export.name}-{export.type}") if names.count(export.name) > 1 else export
+        for export in exports
+    )
 
 
 def _data_exports(client: AwsClient, logger: Logger) -> Iterator[ExportSetting]:

@@ -69,7 +69,12 @@ class Report:
         Raises:
             ContractBroken: A row lacks a part of its key, or is in another unit.
         """
-        rows = [self._row(result, retrieved_at) for result in results]
+        rows = []
+        for result in results:
+            try:
+                rows.append(self._row(result, retrieved_at))
+            except KeyError as error:
+                raise self._broken(f"a row without {error.args[0]}") from error
         return pl.DataFrame(rows, schema=polars_schema(self.columns))
 
     def _row(self, result: Mapping[str, Any], retrieved_at: datetime) -> dict[str, Any]:

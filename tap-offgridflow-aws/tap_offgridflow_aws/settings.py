@@ -15,11 +15,10 @@ from offgridflow_common.settings import (
     RequestDefaults,
     common_properties,
     parse_common,
-    raise_config_errors,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from datetime import datetime
 
 #: The types of exports: CUR 2.0, legacy CUR, FOCUS and the carbon export.
@@ -125,17 +124,21 @@ CONFIG_SCHEMA: dict[str, Any] = th.PropertiesList(
 ).to_dict()
 
 
-def parse(config: Mapping[str, Any], now: datetime) -> AwsSettings:
+def parse(config: Mapping[str, Any], now: datetime, errors: Sequence[str] = ()) -> AwsSettings:
     """Turn a validated configuration into settings.
+
+    Args:
+        config: The tap's configuration, defaults filled in by the SDK.
+        now: When the run began.
+        errors: What is already known to be wrong.
 
     Raises:
         ConfigValidationError: Settings are wrong or do not go together; all are reported at once.
     """
-    errors = [*_credential_errors(config), *_endpoint_errors(config)]
+    errors = [*errors, *_credential_errors(config), *_endpoint_errors(config)]
     exports = tuple(_export(entry) for entry in config.get("exports") or ())
     errors += _export_errors(exports)
-    raise_config_errors(errors)
-    common = parse_common(config, now)
+    common = parse_common(config, now, errors)
     return AwsSettings(
         **{field.name: getattr(common, field.name) for field in fields(common)},
         access_key_id=config.get("aws_access_key_id"),

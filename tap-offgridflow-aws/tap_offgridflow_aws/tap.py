@@ -17,7 +17,8 @@ from offgridflow_common.retry import RetryPolicy
 from offgridflow_common.settings import month_of
 from offgridflow_common.singer.deliveries import DeliveriesStream
 from offgridflow_common.singer.tap import OffGridFlowTap
-from tap_offgridflow_aws.client import AwsClient, S3BatchStore, S3Store
+from tap_offgridflow_aws.buckets import S3BatchStore, S3Store
+from tap_offgridflow_aws.client import AwsClient
 from tap_offgridflow_aws.discovery import discover_exports
 from tap_offgridflow_aws.manifests import AwsLayout
 from tap_offgridflow_aws.settings import CONFIG_SCHEMA, AwsSettings, ExportSetting, parse
@@ -46,7 +47,7 @@ class TapOffgridflowAws(OffGridFlowTap):
 
     def parse_settings(self) -> AwsSettings:
         """The settings of this tap, made of its configuration."""
-        return parse(self.config, self.started_at)
+        return parse(self.config, self.started_at, self.unknown_settings)
 
     @cached_property
     def settings(self) -> AwsSettings:

@@ -63,6 +63,8 @@ class DeliveriesStream(OffGridFlowStream):
 
     def pending(self) -> Iterator[Partition]:
         """The deliveries that were read since the last run, in the order of their delivery."""
+        if not self._source.deliveries.exports:
+            self.log("skipped: no export is configured")
         ready = [
             (manifest, readings)
             for export in self._source.deliveries.exports

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, ClassVar
 
 import polars as pl
@@ -13,9 +13,9 @@ from offgridflow_common.singer.reading import ExportSource, Reading, delivery_bl
 from offgridflow_common.singer.streams import OffGridFlowStream, Partition
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
-    from offgridflow_common.exports.delivery import Delivery, Manifest
+    from offgridflow_common.exports.delivery import Delivery, Export, Manifest
     from offgridflow_common.singer.tap import OffGridFlowTap
 
 #: What places a line item: its delivery, and its place therein. The first four are its key.
@@ -66,15 +66,22 @@ class LineItemStream(OffGridFlowStream):
         """Whether the delivery of a manifest is one that this stream reads."""
         return manifest.export.type in self.export_types
 
-    def pending(self) -> Iterator[Partition]:
-        """The periods with a new delivery."""
-        deliveries = self._source.deliveries
-        exports = deliveries.of_types(self.export_types)
+    def feeds(self) -> Iterable[Callable[[], Iterator[Partition]]]:
+        """Each export by itself: what is wrong with one keeps no other from being read."""
+        exports = self._source.deliveries.of_types(self.export_types)
         if not exports:
             self.log("skipped: no export of type %s is configured", " or ".join(sorted(self.export_types)))
-        for export in exports:
-            manifests = deliveries.manifests(export)
-            yield from pending_deliveries(deliveries, manifests, self.bookmarks, self._read, self.logger)
+        return [partial(self._pending_of, export) for export in exports]
+
+    def pending(self) -> Iterator[Partition]:
+        """The periods with a new delivery, of all exports."""
+        for feed in self.feeds():
+            yield from feed()
+
+    def _pending_of(self, export: Export) -> Iterator[Partition]:
+        deliveries = self._source.deliveries
+        manifests = deliveries.manifests(export)
+        return pending_deliveries(deliveries, manifests, self.bookmarks, self._read, self.logger)
 
     @cached_property
     def _from_file(self) -> list[str]:

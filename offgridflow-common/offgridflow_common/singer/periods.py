@@ -92,18 +92,24 @@ class VersionedPeriods:
         self._newest = _parse(bookmark.get("replication_key_value"))
         self._begun_at = _parse(bookmark.get("history_start"))
         self._version: str | None = bookmark.get("model_version")
-        self._seen: set[str] = set()
+        self._seen: dict[datetime, str] = {}
 
     def pending(self) -> Iterator[Period]:
         """The periods to read; each is to be acknowledged before the next is asked for."""
         history = self._history
         resume = self._resume_at()
-        yield from periods(resume, history.end, history.months)
-        if resume > history.start and (self._reaches_further_back() or self._version_changed()):
-            yield from periods(history.start, resume, history.months)
-        if self._newest:
-            newest_version = max(self._seen, key=version_key, default=self._version)
-            self._remember({"model_version": newest_version, "history_start": _text(history.start)})
+        first = list(periods(resume, history.end, history.months))
+        yield from first
+        # Read before the model changed, in the middle of this run.
+        yield from [period for period in first if self._is_outdated(period)]
+        older_end = min(resume, history.end)
+        if older_end > history.start and (self._reaches_further_back() or self._version_changed()):
+            yield from periods(history.start, older_end, history.months)
+        if self._newest and resume <= history.end:
+            values = {"history_start": _text(history.start)}
+            if version := self._newest_version():
+                values["model_version"] = version
+            self._remember(values)
 
     def acknowledge(self, period: Period, rows: int, versions: set[str]) -> None:
         """Remember that a period is out. A period without rows is not published yet and does not count.
@@ -113,7 +119,8 @@ class VersionedPeriods:
             rows: How many rows it had.
             versions: The model versions that its rows named.
         """
-        self._seen |= versions
+        if versions:
+            self._seen[period.start] = max(versions, key=version_key)
         if not rows or (self._newest and period.start < self._newest):
             return
         values = {"replication_key": "period_start", "replication_key_value": _text(period.start)}
@@ -136,7 +143,14 @@ class VersionedPeriods:
         return self._begun_at is not None and self._history.start < self._begun_at
 
     def _version_changed(self) -> bool:
-        return bool(self._version and self._seen - {self._version})
+        return bool(self._version and set(self._seen.values()) - {self._version})
+
+    def _newest_version(self) -> str | None:
+        return max(self._seen.values(), key=version_key, default=self._version)
+
+    def _is_outdated(self, period: Period) -> bool:
+        version = self._seen.get(period.start)
+        return version is not None and version != self._newest_version()
 
 
 def version_key(version: str) -> tuple[tuple[int, ...], bool, str]:

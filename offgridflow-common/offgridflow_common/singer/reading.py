@@ -156,11 +156,11 @@ def _partition(
                 finished.append((delivery, reading))
                 return
             current = newest
-        raise SourceChanged(
+        raise change or SourceChanged(
             asked=f"reading {manifest.label}",
-            got=f"a change during each of {RESTARTS + 1} attempts",
+            got=f"a new delivery during each of {RESTARTS + 1} attempts",
             do="run again when the provider has finished delivering; nothing of the period counts as read",
-        ) from change
+        )
 
     def acknowledge(_rows: int) -> None:
         delivery, reading = finished[-1]

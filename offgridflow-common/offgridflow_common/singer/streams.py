@@ -79,6 +79,10 @@ class OffGridFlowStream(Stream, abc.ABC):
     def pending(self) -> Iterator[Partition]:
         """What is to be read, in order. A later partition may depend on what an earlier one brought."""
 
+    def feeds(self) -> Iterable[Callable[[], Iterator[Partition]]]:
+        """What gives partitions; where one fails, the others are still read."""
+        return (self.pending,)
+
     @cached_property
     def wanted(self) -> list[str]:
         """The columns that go out: those that are selected, in the order of the declaration."""
@@ -97,8 +101,8 @@ class OffGridFlowStream(Stream, abc.ABC):
     def get_records(self, context: Context | None) -> Iterable[Record]:
         """The rows of all pending partitions, for whoever wants rows without messages or state."""
         del context
-        for partition in self.pending():
-            for frame in partition.blocks():
+        for feed in self.feeds():
+            for frame in (frame for partition in feed() for frame in partition.blocks()):
                 yield from as_json_values(frame).iter_rows(named=True)
 
     def get_replication_key_signpost(self, context: Context | None = None) -> None:
@@ -149,17 +153,25 @@ class OffGridFlowStream(Stream, abc.ABC):
             self.stream_state.clear()
         telemetry = self._owner.telemetry
         with telemetry.log_context(stream_name=self.name), telemetry.span("stream", stream=self.name):
-            try:
-                for partition in self.pending():
-                    for frame in self._frames(partition):
-                        if write_state:
-                            # A partition may remember how far it is: that was out before this frame.
-                            self._write_state_now()
-                        yield from write(frame)
-            except _ENDINGS:
-                raise
-            except Exception as error:  # noqa: BLE001 - see above
-                self._note_failure(error)
+            for feed in self.feeds():
+                try:
+                    for partition in feed():
+                        yield from self._sync_partition(partition, write, write_state=write_state)
+                except _ENDINGS:
+                    raise
+                except Exception as error:  # noqa: BLE001 - see above
+                    self._note_failure(error)
+        if write_state:
+            self._write_state_now()
+
+    def _sync_partition(
+        self, partition: Partition, write: Callable[[pl.DataFrame], Iterator[T]], *, write_state: bool
+    ) -> Generator[T, Any, Any]:
+        for frame in self._frames(partition):
+            if write_state:
+                # A partition may remember how far it is: that was out before this frame.
+                self._write_state_now()
+            yield from write(frame)
         if write_state:
             self._write_state_now()
 
@@ -225,8 +237,13 @@ class OffGridFlowStream(Stream, abc.ABC):
         known = error if isinstance(error, OffGridFlowError) else _unexpected(self.name, error)
         if self.ABORT_AT_RECORD_COUNT is not None:
             raise known from error
-        self._owner.failures[self.name] = known
-        self.logger.error("%s", known, exc_info=error if known is not error else None)
+        self._owner.failures.setdefault(self.name, known)
+        self.logger.error(
+            "%s",
+            known,
+            exc_info=error if known is not error else None,
+            extra={"error_class": known.error_class.value, "error_code": known.code},
+        )
 
 
 def _unexpected(stream: str, error: Exception) -> UnknownError:

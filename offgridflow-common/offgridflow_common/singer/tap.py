@@ -15,7 +15,7 @@ from singer_sdk import Tap
 
 from offgridflow_common.observability import Telemetry, install_log_context
 from offgridflow_common.redaction import install_log_redaction, register_secrets
-from offgridflow_common.settings import raise_config_errors, unknown_settings
+from offgridflow_common.settings import unknown_settings
 from offgridflow_common.singer.batch import BatchStore, StorageBatchStore
 from offgridflow_common.singer.writer import BlockWriter
 
@@ -57,7 +57,6 @@ class OffGridFlowTap(Tap, abc.ABC):
         self.failures: dict[str, OffGridFlowError] = {}
         super().__init__(config=config, **options)
         if options.get("validate_config", True):
-            raise_config_errors(unknown_settings(self.config, self._known_settings()))
             _ = self.settings
 
     @abc.abstractmethod
@@ -67,6 +66,11 @@ class OffGridFlowTap(Tap, abc.ABC):
         Raises:
             ConfigValidationError: Settings are wrong; all that is wrong is reported at once.
         """
+
+    @property
+    def unknown_settings(self) -> list[str]:
+        """A message for each setting that this tap does not know."""
+        return unknown_settings(self.config, self._known_settings())
 
     @cached_property
     def settings(self) -> CommonSettings:

@@ -61,18 +61,21 @@ def emission_activities(rows: pl.DataFrame, mapping: Mapping, retrieved_at: date
     ).with_columns(
         source=pl.lit(EMISSIONS_REPORT.source),
         service_code=pl.col("service"),
-        import_batch_id=pl.lit(f"{retrieved_at:%Y-%m-%dT%H:%M:%SZ}"),
+        import_batch_id=pl.lit(batch_of(retrieved_at)),
     )
     return _reported(facts, mapping)
 
 
-def carbon_export_activities(rows: pl.DataFrame, delivery: Delivery, mapping: Mapping) -> pl.DataFrame:
+def carbon_export_activities(
+    rows: pl.DataFrame, delivery: Delivery, mapping: Mapping, retrieved_at: datetime
+) -> pl.DataFrame:
     """Activities of a delivery of the carbon export: the same facts as those of the emission report.
 
     Args:
         rows: The :data:`CARBON_EXPORT_COLUMNS` of all its rows.
         delivery: What they were read from.
         mapping: The mappers.
+        retrieved_at: When the run began; it names the batch.
     """
     facts = pl.concat(
         _scope_facts(
@@ -97,7 +100,7 @@ def carbon_export_activities(rows: pl.DataFrame, delivery: Delivery, mapping: Ma
             service_code=pl.col("product_code"),
             period_start=pl.col("usage_period_start").dt.truncate("1mo"),
             period_end=pl.col("usage_period_start").dt.truncate("1mo").dt.offset_by("1mo"),
-            import_batch_id=pl.lit(batch_of(delivery)),
+            import_batch_id=pl.lit(batch_of(retrieved_at, delivery)),
         ),
         mapping,
     )
@@ -123,14 +126,20 @@ def water_activities(rows: pl.DataFrame, mapping: Mapping, retrieved_at: datetim
         usage_type=pl.lit(None, dtype=pl.String),
         data_quality=pl.lit("estimated"),
         external_id=pl.format("{}/{}", "account_id", pl.col("period_start").dt.strftime("%Y")),
-        import_batch_id=pl.lit(f"{retrieved_at:%Y-%m-%dT%H:%M:%SZ}"),
+        import_batch_id=pl.lit(batch_of(retrieved_at)),
     )
     return activities(facts, mapping)
 
 
-def batch_of(delivery: Delivery) -> str:
-    """The batch of activities that a delivery makes; batches of a period sort by the time of delivery."""
-    return f"{delivery.delivered_at:%Y-%m-%dT%H:%M:%SZ}/{delivery.delivery_id}"
+def batch_of(retrieved_at: datetime, delivery: Delivery | None = None) -> str:
+    """The batch that activities belong to: batches sort by the run that made them.
+
+    Args:
+        retrieved_at: When the run began.
+        delivery: What they were read from, if it was a delivery; the batch then names it behind a ``/``.
+    """
+    run = f"{retrieved_at:%Y-%m-%dT%H:%M:%SZ}"
+    return f"{run}/{delivery.delivery_id}" if delivery else run
 
 
 def _scope_facts(rows: pl.DataFrame, value: str, unit: pl.Expr, scope: int, method: str) -> pl.DataFrame:

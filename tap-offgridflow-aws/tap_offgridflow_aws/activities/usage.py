@@ -15,6 +15,7 @@ from tap_offgridflow_aws.activities.reported import batch_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+    from datetime import datetime
 
     from offgridflow_common.exports.delivery import Delivery
 
@@ -166,11 +167,13 @@ def usage_groups(lines: pl.LazyFrame, source: UsageSource, grain: str) -> pl.Laz
 
 
 def merge_groups(groups: Iterable[pl.DataFrame]) -> pl.DataFrame:
-    """Sum groups of several blocks or files, sorted."""
-    return _regrouped(pl.concat(groups)).sort(_GROUP)
+    """Sum groups of several blocks or files."""
+    return _regrouped(pl.concat(groups))
 
 
-def usage_activities(groups: pl.DataFrame, delivery: Delivery, mapping: Mapping, grain: str) -> pl.DataFrame:
+def usage_activities(
+    groups: pl.DataFrame, delivery: Delivery, mapping: Mapping, *, grain: str, retrieved_at: datetime
+) -> pl.DataFrame:
     """Activities of a delivery's usage groups.
 
     Args:
@@ -178,27 +181,32 @@ def usage_activities(groups: pl.DataFrame, delivery: Delivery, mapping: Mapping,
         delivery: What they were read from.
         mapping: The mappers.
         grain: As it was for the groups.
+        retrieved_at: When the run began; it names the batch.
 
     Returns:
         Activities; groups of a negative quantity, which are corrections without usage, make none.
     """
     bill = pl.format("{}/{}", pl.col("payer_id").fill_null(delivery.export.name), pl.lit(delivery.period))
-    facts = _in_common_units(_with_region_of_prefix(groups, mapping)).with_columns(
-        pl.col("usage_type").alias("metadata.usage_type"),
-        pl.col("line_items").cast(pl.String).alias("metadata.line_items"),
-        pl.lit(delivery.export.name).alias("metadata.export"),
-        pl.col("quantity", "cost").cast(pl.Float64),
-        subject=pl.lit("usage"),
-        bill=bill,
-        period_end=pl.col("period_start").dt.offset_by(_interval(grain)),
-        detail=pl.concat_str(
-            "usage_type", "service_category", "service_name", separator="/", ignore_nulls=True
-        ),
-        activity_type=pl.lit(USAGE),
-        source=pl.lit("aws_cost_and_usage"),
-        data_quality=pl.lit("measured"),
-        external_id=bill,
-        import_batch_id=pl.lit(batch_of(delivery)),
+    facts = (
+        _in_common_units(_with_region_of_prefix(groups, mapping))
+        .sort(_GROUP)
+        .with_columns(
+            pl.col("usage_type").alias("metadata.usage_type"),
+            pl.col("line_items").cast(pl.String).alias("metadata.line_items"),
+            pl.lit(delivery.export.name).alias("metadata.export"),
+            pl.col("quantity", "cost").cast(pl.Float64),
+            subject=pl.lit("usage"),
+            bill=bill,
+            period_end=pl.col("period_start").dt.offset_by(_interval(grain)),
+            detail=pl.concat_str(
+                "usage_type", "service_category", "service_name", separator="/", ignore_nulls=True
+            ),
+            activity_type=pl.lit(USAGE),
+            source=pl.lit("aws_cost_and_usage"),
+            data_quality=pl.lit("measured"),
+            external_id=bill,
+            import_batch_id=pl.lit(batch_of(retrieved_at, delivery)),
+        )
     )
     return activities(facts.filter(pl.col("quantity") >= 0), mapping)
 

@@ -69,12 +69,24 @@ class ActivitiesStream(OffGridFlowStream):
             return manifest in self._newest_versions()
         return manifest.export.type in USAGE_SOURCES
 
+    def feeds(self) -> Iterable[Callable[[], Iterator[Partition]]]:
+        """Each source by itself: who may not ask for emissions still gets usage."""
+        return (self._usage_of_exports, self._emissions, self._water)
+
     def pending(self) -> Iterator[Partition]:
         """The periods of each source that are new or may have changed."""
-        yield from self._emissions()
-        yield from self._reported(WATER, water_activities)
-        yield from self._deliveries(self._usage_manifests(), self._usage)
+        for feed in self.feeds():
+            yield from feed()
+
+    def _usage_of_exports(self) -> Iterator[Partition]:
+        manifests = self._usage_manifests()
+        if not manifests:
+            self.log("no usage: no export of type %s has a delivery", ", ".join(USAGE_SOURCES))
+        yield from self._deliveries(manifests, self._usage)
         self._mapping.report(self.logger)
+
+    def _water(self) -> Iterator[Partition]:
+        return self._reported(WATER, water_activities)
 
     @cached_property
     def _mapping(self) -> Mapping:
@@ -118,7 +130,8 @@ class ActivitiesStream(OffGridFlowStream):
                 delivery.manifest.label,
             )
             return
-        yield carbon_export_activities(rows, delivery, self._mapping).select(self.wanted)
+        activities = carbon_export_activities(rows, delivery, self._mapping, self._source.started_at)
+        yield activities.select(self.wanted)
 
     def _usage_manifests(self) -> list[Manifest]:
         """The manifests of all exports of usage, those that count first before the others."""
@@ -146,7 +159,10 @@ class ActivitiesStream(OffGridFlowStream):
                 negative,
                 groups.height,
             )
-        yield usage_activities(groups, delivery, self._mapping, grain).select(self.wanted)
+        activities = usage_activities(
+            groups, delivery, self._mapping, grain=grain, retrieved_at=self._source.started_at
+        )
+        yield activities.select(self.wanted)
 
     def _blocks(
         self, delivery: Delivery, table: Table, columns: Sequence[str], reading: Reading
