@@ -123,8 +123,14 @@ def finish(facts: pl.DataFrame, *, org_id: str | None, workspace_id: str | None)
 
 
 def _idempotency_key() -> pl.Expr:
-    """The identifying parts joined by ``|``; a ``|`` within a part is doubled, null is empty."""
-    parts = [_key_part(name).str.replace_all("|", "||", literal=True).fill_null("") for name in _IDENTITY]
+    r"""The identifying parts joined by ``|``; within a part it is ``\|``, a ``\`` is doubled, null is empty."""
+    parts = [
+        _key_part(name)
+        .str.replace_all("\\", "\\\\", literal=True)
+        .str.replace_all("|", "\\|", literal=True)
+        .fill_null("")
+        for name in _IDENTITY
+    ]
     return pl.concat_str(parts, separator="|").alias("idempotency_key")
 
 
@@ -149,8 +155,11 @@ def _metadata(names: Sequence[str]) -> pl.Expr:
 
 def _check(facts: pl.DataFrame) -> None:
     rules = {
-        "a quantity that is negative or missing": pl.col("quantity").fill_null(-1) < 0,
-        "a period that does not end after it begins": pl.col("period_end") <= pl.col("period_start"),
+        "a quantity that is no number from zero up": ~(pl.col("quantity") >= 0).fill_null(value=False)
+        | ~pl.col("quantity").is_finite(),
+        "a period that does not end after it begins": ~(
+            pl.col("period_end") > pl.col("period_start")
+        ).fill_null(value=False),
         "the same fact twice": pl.col("idempotency_key").is_duplicated(),
     }
     for rule, broken in rules.items():

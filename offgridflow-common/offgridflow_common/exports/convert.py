@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
 from offgridflow_common.columns import TIMESTAMP_FORMAT, Kind
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 _UTC_MICROSECONDS = pl.Datetime("us", "UTC")
 
@@ -14,14 +18,16 @@ _UTC_MICROSECONDS = pl.Datetime("us", "UTC")
 def convert(values: pl.Series, kind: Kind) -> pl.Series:
     """The values in the type of a column kind.
 
-    Text of no length is null for every kind but text. A number or time that cannot be understood is an
-    error of polars; nothing is silently turned into null.
+    Text of no length is null for every kind but text. What cannot be understood is an error; nothing is
+    silently turned into null.
 
     Raises:
-        polars.exceptions.PolarsError: A value is not of the kind.
+        polars.exceptions.PolarsError, TypeError, ValueError: A value is not of the kind.
     """
     if values.dtype == kind.dtype:
         return values
+    if values.null_count() == len(values):
+        return pl.Series(values.name, [None], dtype=kind.dtype).new_from_index(0, len(values))
     return _CONVERTERS[kind](values)
 
 
@@ -52,32 +58,50 @@ def _plain(values: pl.Series) -> pl.Series:
     dtype = values.dtype
     if isinstance(dtype, pl.Datetime):
         return _timestamp(values).dt.strftime(TIMESTAMP_FORMAT)
-    if isinstance(dtype, pl.Decimal):
+    if dtype.is_decimal() or dtype == pl.Float32:
         return values.cast(pl.Float64)
-    if dtype.is_numeric() or dtype.is_nested() or dtype in (pl.String, pl.Boolean):
+    if dtype.is_numeric() or dtype.is_nested() or dtype in (pl.String, pl.Boolean, pl.Null):
         return values
     return values.cast(pl.String)
 
 
 def _text(values: pl.Series) -> pl.Series:
-    if isinstance(values.dtype, pl.Datetime):
-        return values.dt.strftime(TIMESTAMP_FORMAT)
+    dtype = values.dtype
+    if isinstance(dtype, pl.Datetime):
+        return _timestamp(values).dt.strftime(TIMESTAMP_FORMAT)
+    if dtype.is_float() and (values.drop_nulls().is_finite() & (values.drop_nulls() % 1 == 0)).all():
+        # An id that became a number on its way stays without a fraction.
+        return values.cast(pl.Int64).cast(pl.String)
+    if dtype.is_nested():
+        raise TypeError(f"expected text, got {dtype}")
     return values.cast(pl.String)
 
 
 def _number(values: pl.Series) -> pl.Series:
-    return _empty_is_null(values).cast(pl.Float64)
+    if values.dtype.is_temporal():
+        raise TypeError(f"expected numbers, got {values.dtype}")
+    numbers = _empty_is_null(values).cast(pl.Float64)
+    if values.dtype == pl.String and numbers.is_infinite().any():
+        raise ValueError("expected numbers of 64 bits, got one that is too large")
+    return numbers
 
 
 def _integer(values: pl.Series) -> pl.Series:
-    return _empty_is_null(values).cast(pl.Int64)
+    if values.dtype.is_temporal():
+        raise TypeError(f"expected integers, got {values.dtype}")
+    integers = _empty_is_null(values).cast(pl.Int64)
+    if (values.dtype.is_float() or values.dtype.is_decimal()) and (integers != values).any():
+        raise ValueError("expected integers, got a number with a fraction")
+    return integers
 
 
 def _timestamp(values: pl.Series) -> pl.Series:
     """Times in UTC; a time without an offset means UTC in every export that is read here."""
     if values.dtype == pl.String:
         return _parse_times(_empty_is_null(values))
-    moments = values.cast(pl.Datetime("us")) if not isinstance(values.dtype, pl.Datetime) else values
+    if values.dtype not in (pl.Date, pl.Datetime):
+        raise TypeError(f"expected times, got {values.dtype}")
+    moments = values.cast(pl.Datetime("us")) if values.dtype == pl.Date else values
     zone = moments.dtype.time_zone if isinstance(moments.dtype, pl.Datetime) else None
     aware = moments.dt.convert_time_zone("UTC") if zone else moments.dt.replace_time_zone("UTC")
     return aware.cast(_UTC_MICROSECONDS)
@@ -96,35 +120,41 @@ def _parse_times(texts: pl.Series) -> pl.Series:
     return texts.replace_strict(distinct, moments, return_dtype=_UTC_MICROSECONDS)
 
 
-def _string_map(values: pl.Series) -> pl.Series:
-    return _map(values, Kind.STRING_MAP.dtype)
-
-
-def _number_map(values: pl.Series) -> pl.Series:
-    return _map(values, Kind.NUMBER_MAP.dtype)
-
-
-def _map(values: pl.Series, dtype: pl.DataType) -> pl.Series:
+def _map(values: pl.Series, kind: Kind) -> pl.Series:
     if values.dtype != pl.String:
-        return values.cast(dtype)
+        return _retyped_map(values, kind)
     texts = _empty_is_null(values)
     # Few distinct maps stand in many rows: each is parsed once.
     distinct = texts.unique()
-    value_type = str if dtype == Kind.STRING_MAP.dtype else float
-    maps = pl.Series([_parse_map(text, value_type) for text in distinct], dtype=dtype)
+    maps = pl.Series([_parse_map(text, kind) for text in distinct], dtype=kind.dtype)
     positions = pl.int_range(len(distinct), eager=True)
     return maps.gather(texts.replace_strict(distinct, positions, return_dtype=pl.UInt32))
 
 
-def _parse_map(text: str | None, value_type: type[str | float]) -> dict[str, str | float | None] | None:
-    if text is None:
+def _retyped_map(values: pl.Series, kind: Kind) -> pl.Series:
+    """Maps whose values are of another type: no text, or a list of keys and values."""
+    if not isinstance(values.dtype, pl.Map):
+        return values.cast(kind.dtype)
+    rows = [None if row is None else _members(row, kind) for row in values]
+    return pl.Series(rows, dtype=kind.dtype)
+
+
+def _parse_map(text: str | None, kind: Kind) -> dict[str, str | float | None] | None:
+    members = None if text is None else json.loads(text)
+    if members is None:
         return None
-    members = json.loads(text)
-    if members == []:
-        return {}
-    if not isinstance(members, dict):
-        raise TypeError(f"expected a JSON object of keys and values, got {text[:80]!r}")
-    return {key: None if value is None else value_type(value) for key, value in members.items()}
+    if not isinstance(members, dict) and members != []:
+        raise TypeError(f"expected a JSON object of keys and values, got {text!r:.80}")
+    return _members(dict(members), kind)
+
+
+def _members(members: dict[str, Any], kind: Kind) -> dict[str, str | float | None]:
+    read = _as_text if kind is Kind.STRING_MAP else float
+    return {key: None if value is None else read(value) for key, value in members.items()}
+
+
+def _as_text(value: object) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
 
 
 def _empty_is_null(values: pl.Series) -> pl.Series:
@@ -133,11 +163,11 @@ def _empty_is_null(values: pl.Series) -> pl.Series:
     return values.set(values == "", None)
 
 
-_CONVERTERS = {
+_CONVERTERS: dict[Kind, Callable[[pl.Series], pl.Series]] = {
     Kind.STRING: _text,
     Kind.NUMBER: _number,
     Kind.INTEGER: _integer,
     Kind.TIMESTAMP: _timestamp,
-    Kind.STRING_MAP: _string_map,
-    Kind.NUMBER_MAP: _number_map,
+    Kind.STRING_MAP: lambda values: _map(values, Kind.STRING_MAP),
+    Kind.NUMBER_MAP: lambda values: _map(values, Kind.NUMBER_MAP),
 }
