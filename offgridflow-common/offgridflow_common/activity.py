@@ -123,7 +123,7 @@ def finish(facts: pl.DataFrame, *, org_id: str | None, workspace_id: str | None)
 
 
 def _idempotency_key() -> pl.Expr:
-    r"""The identifying parts joined by ``|``; within a part it is ``\|``, a ``\`` is doubled, null is empty."""
+    r"""The identifying parts joined by ``|``; a ``|`` or ``\`` in a part follows a ``\``; null is empty."""
     parts = [
         _key_part(name)
         .str.replace_all("\\", "\\\\", literal=True)

@@ -45,6 +45,8 @@ _PATTERNS: Final = tuple(
         # name=value, as in query strings and connection strings, and "name: value".
         rf"(?P<keep>{_ANY_NAME}\s?=\s?){_UNQUOTED}",
         rf"(?P<keep>(?:{_NAMES}|(?<=[\w-])(?:{_ENGLISH})):\s*){_UNQUOTED}",
+        # <SecretAccessKey>value</SecretAccessKey>, as in the answers of XML services.
+        rf"(?P<keep><[\w:.-]*{_ANY_NAME}[\w.-]*>)[^<\s]+",
         r"(?P<keep>://[^\s/?#:@\"'<>]*:)[^\s/?#\"'<>]*(?=@)",
         r"(?P<keep>-----BEGIN [A-Z ]{0,32}PRIVATE KEY-----).+?(?=-----END|\Z)",
         # Tokens and key ids that are known by their own look.

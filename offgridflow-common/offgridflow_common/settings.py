@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 from singer_sdk import typing as th
 from singer_sdk.exceptions import ConfigValidationError
 
+from offgridflow_common.redaction import redact
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
@@ -193,11 +195,10 @@ def unknown_settings(config: Mapping[str, Any], known: Iterable[str]) -> list[st
 
 
 def raise_config_errors(errors: list[str]) -> None:
-    """Raise the SDK's configuration error if there is anything to report."""
+    """Raise the SDK's configuration error, redacted, if there is anything to report."""
     if errors:
-        raise ConfigValidationError(
-            "Config validation failed: " + "; ".join(errors), errors=errors, schema={}
-        )
+        shown = [redact(error) for error in errors]
+        raise ConfigValidationError("Config validation failed: " + "; ".join(shown), errors=shown, schema={})
 
 
 def _moment(config: Mapping[str, Any], name: str, errors: list[str]) -> datetime | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 import zipfile
 import zlib
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import IO, TYPE_CHECKING, Protocol, cast
 
 import polars as pl
@@ -15,7 +15,7 @@ from offgridflow_common.exports.csv_blocks import CsvReader
 from offgridflow_common.exports.table import Plan
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Generator, Iterator, Sequence
     from pathlib import Path
 
     from offgridflow_common.exports.table import Table
@@ -42,8 +42,8 @@ def read_blocks(
         FatalError: The file is damaged, or a value is not of its column's type.
     """
     row = 0
-    with _explained(where):
-        for source in _sources(path, block_rows):
+    with _explained(where), closing(_sources(path, block_rows)) as sources:
+        for source in sources:
             table.check(source.names, where)
             plan = Plan(table, source.names, wanted)
             for block in source.blocks(plan.sources):
@@ -60,7 +60,7 @@ class _Source(Protocol):
         """The rows in blocks, with at least these columns."""
 
 
-def _sources(path: Path, block_rows: int) -> Iterator[_Source]:
+def _sources(path: Path, block_rows: int) -> Generator[_Source]:
     if path.stat().st_size == 0:
         return
     if path.name.endswith(".parquet"):
@@ -69,11 +69,14 @@ def _sources(path: Path, block_rows: int) -> Iterator[_Source]:
         with zipfile.ZipFile(path) as archive:
             for member in archive.infolist():
                 if not member.is_dir() and member.file_size:
-                    yield CsvReader(archive.open(member), block_rows)
+                    with archive.open(member) as file:
+                        yield CsvReader(file, block_rows)
     elif path.name.endswith(".gz"):
-        yield CsvReader(cast("IO[bytes]", gzip.GzipFile(path)), block_rows)
+        with gzip.open(path) as unzipped:
+            yield CsvReader(cast("IO[bytes]", unzipped), block_rows)
     else:
-        yield CsvReader(path.open("rb"), block_rows)
+        with path.open("rb") as plain:
+            yield CsvReader(plain, block_rows)
 
 
 class _ParquetSource:

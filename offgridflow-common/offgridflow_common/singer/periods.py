@@ -80,7 +80,8 @@ class VersionedPeriods:
 
     Args:
         history: What there is to read.
-        bookmark: What is remembered; empty at first.
+        bookmark: What is remembered; empty at first. A model version of None means that the history that
+            was read is of several versions.
         remember: Writes values to the bookmark.
     """
 
@@ -92,24 +93,24 @@ class VersionedPeriods:
         self._newest = _parse(bookmark.get("replication_key_value"))
         self._begun_at = _parse(bookmark.get("history_start"))
         self._version: str | None = bookmark.get("model_version")
+        self._mixed = "model_version" in bookmark and self._version is None
+        self._resume = self._resume_at()
+        #: Whether periods between those that were read and those of this run are left out by the settings.
+        self._leaves_gap = self._newest is not None and self._resume > self._after(self._newest)
         self._seen: dict[datetime, str] = {}
 
     def pending(self) -> Iterator[Period]:
         """The periods to read; each is to be acknowledged before the next is asked for."""
         history = self._history
-        resume = self._resume_at()
-        first = list(periods(resume, history.end, history.months))
+        first = list(periods(self._resume, history.end, history.months))
         yield from first
         # Read before the model changed, in the middle of this run.
         yield from [period for period in first if self._is_outdated(period)]
-        older_end = min(resume, history.end)
-        if older_end > history.start and (self._reaches_further_back() or self._version_changed()):
+        older_end = min(self._resume, history.end)
+        if older_end > history.start and (self._reaches_further_back() or self._mixed):
             yield from periods(history.start, older_end, history.months)
-        if self._newest and resume <= history.end:
-            values = {"history_start": _text(history.start)}
-            if version := self._newest_version():
-                values["model_version"] = version
-            self._remember(values)
+        if self._newest and self._resume <= history.end:
+            self._conclude()
 
     def acknowledge(self, period: Period, rows: int, versions: set[str]) -> None:
         """Remember that a period is out. A period without rows is not published yet and does not count.
@@ -120,37 +121,52 @@ class VersionedPeriods:
             versions: The model versions that its rows named.
         """
         if versions:
-            self._seen[period.start] = max(versions, key=version_key)
+            self._note_version(period, max(versions, key=version_key))
         if not rows or (self._newest and period.start < self._newest):
             return
         values = {"replication_key": "period_start", "replication_key_value": _text(period.start)}
-        if self._newest is None:
+        if self._newest is None or self._leaves_gap:
             values["history_start"] = _text(self._history.start)
         self._newest = period.start
-        if self._version is None and versions:
-            self._version = max(versions, key=version_key)
-            values["model_version"] = self._version
+        self._remember(values)
+
+    def _note_version(self, period: Period, version: str) -> None:
+        self._seen[period.start] = version
+        if self._version is None and not self._mixed:
+            self._version = version
+            self._remember({"model_version": version})
+        elif version != self._version and not self._mixed:
+            self._mixed = True
+            self._remember({"model_version": None})
+
+    def _conclude(self) -> None:
+        """Remember that all wanted history is out, and of which version."""
+        values: dict[str, Any] = {}
+        if self._begun_at is None or self._leaves_gap or self._history.start < self._begun_at:
+            values["history_start"] = _text(self._history.start)
+        if self._seen:
+            values["model_version"] = self._newest_version()
         self._remember(values)
 
     def _resume_at(self) -> datetime:
         history = self._history
         if self._newest is None:
-            return history.start
+            return floor(history.start, history.months)
         again = max(1, -(-history.lookback_months // history.months)) * history.months
-        return max(history.start, add_months(floor(self._newest, history.months), history.months - again))
+        start = floor(history.start, history.months)
+        return max(start, add_months(self._after(self._newest), -again))
+
+    def _after(self, moment: datetime) -> datetime:
+        return add_months(floor(moment, self._history.months), self._history.months)
 
     def _reaches_further_back(self) -> bool:
         return self._begun_at is not None and self._history.start < self._begun_at
 
-    def _version_changed(self) -> bool:
-        return bool(self._version and set(self._seen.values()) - {self._version})
-
-    def _newest_version(self) -> str | None:
-        return max(self._seen.values(), key=version_key, default=self._version)
+    def _newest_version(self) -> str:
+        return max(self._seen.values(), key=version_key)
 
     def _is_outdated(self, period: Period) -> bool:
-        version = self._seen.get(period.start)
-        return version is not None and version != self._newest_version()
+        return period.start in self._seen and self._seen[period.start] != self._newest_version()
 
 
 def version_key(version: str) -> tuple[tuple[int, ...], bool, str]:

@@ -7,15 +7,17 @@ import json
 import os
 import sys
 import threading
+import weakref
 from contextlib import ExitStack
 from functools import cached_property
 from typing import IO, TYPE_CHECKING, Any
 
 from singer_sdk import Tap
+from singer_sdk.exceptions import ConfigValidationError
 
 from offgridflow_common.observability import Telemetry, install_log_context
 from offgridflow_common.redaction import install_log_redaction, register_secrets
-from offgridflow_common.settings import unknown_settings
+from offgridflow_common.settings import raise_config_errors, unknown_settings
 from offgridflow_common.singer.batch import BatchStore, StorageBatchStore
 from offgridflow_common.singer.writer import BlockWriter
 
@@ -53,9 +55,16 @@ class OffGridFlowTap(Tap, abc.ABC):
         self.cancel = threading.Event()
         #: What is to be closed at the end of a run.
         self.resources = ExitStack()
+        # Dry runs are the SDK's own and do not come by `run`.
+        weakref.finalize(self, self.resources.close)
         #: Why streams failed, by stream.
         self.failures: dict[str, OffGridFlowError] = {}
-        super().__init__(config=config, **options)
+        try:
+            super().__init__(config=config, **options)
+        except ConfigValidationError as error:
+            # The SDK quotes the values that are wrong.
+            raise_config_errors(error.errors)
+            raise
         if options.get("validate_config", True):
             _ = self.settings
 

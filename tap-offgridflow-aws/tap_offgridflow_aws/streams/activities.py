@@ -71,7 +71,7 @@ class ActivitiesStream(OffGridFlowStream):
 
     def feeds(self) -> Iterable[Callable[[], Iterator[Partition]]]:
         """Each source by itself: who may not ask for emissions still gets usage."""
-        return (self._usage_of_exports, self._emissions, self._water)
+        return (self._usage_of_exports, self._emissions, self._water, self._unknown_words)
 
     def pending(self) -> Iterator[Partition]:
         """The periods of each source that are new or may have changed."""
@@ -83,10 +83,14 @@ class ActivitiesStream(OffGridFlowStream):
         if not manifests:
             self.log("no usage: no export of type %s has a delivery", ", ".join(USAGE_SOURCES))
         yield from self._deliveries(manifests, self._usage)
-        self._mapping.report(self.logger)
 
     def _water(self) -> Iterator[Partition]:
         return self._reported(WATER, water_activities)
+
+    def _unknown_words(self) -> Iterator[Partition]:
+        """Nothing to read: when all else has been read, what could not be mapped is named."""
+        self._mapping.report(self.logger)
+        return iter(())
 
     @cached_property
     def _mapping(self) -> Mapping:

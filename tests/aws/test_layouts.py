@@ -1,0 +1,320 @@
+"""Where exports lie: replicated, without manifests, without a prefix, among other things, or empty."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import shutil
+from datetime import timedelta
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.aws.bench import Bench, line_items
+from tests.aws.shelf import FIRST_DELIVERY, KINDS, PERIOD, Shelf
+from tests.local_clouds.carbon_export import carbon_table
+from tests.local_clouds.cur2 import cur2_table
+from tests.local_clouds.cur2_vocabulary import DATA
+from tests.local_clouds.exports import publish_cur2
+from tests.local_clouds.focus import focus_table
+from tests.local_clouds.legacy_cur import legacy_table, publish_legacy_cur
+from tests.local_clouds.s3_proxy import ACCESS_DENIED
+from tests.local_clouds.sustainability import demo_emissions
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import pyarrow as pa
+
+    from tests.aws.conftest import Config, RunTap
+    from tests.aws.driving import Run
+    from tests.local_clouds.exports import PublishedDelivery
+
+TYPES = ("cur2", "cur", "focus", "carbon")
+DATA_EXPORTS = ("cur2", "focus", "carbon")
+STREAM = {
+    "cur2": "cost_and_usage",
+    "cur": "cost_and_usage",
+    "focus": "focus_costs",
+    "carbon": "carbon_export",
+}
+EMPTY_CSV = gzip.compress(b"")
+
+
+@pytest.fixture
+def shelf(tmp_path: Path, tap_config: Config, run_tap: RunTap) -> Shelf:
+    return Shelf(tmp_path / "bucket", tap_config, run_tap)
+
+
+@cache
+def data(kind: str, seed: int = 1, rows: int = 40) -> pa.Table:
+    if kind == "carbon":
+        months = demo_emissions(
+            [PERIOD], ["012345678901"], ["us-east-1"], [str(n) for n in range(rows)], seed
+        )
+        return carbon_table(PERIOD, months[PERIOD])
+    lines = cur2_table(rows, seed, PERIOD, commitments=False)
+    return {"cur2": lambda: lines, "cur": lambda: legacy_table(lines), "focus": lambda: focus_table(lines)}[
+        kind
+    ]()
+
+
+def deliver(
+    shelf: Shelf, kind: str, *, period: str = PERIOD, seed: int = 1, rows: int = 40, **options: Any
+) -> PublishedDelivery:
+    publish = {"cur2": shelf.cur2, "cur": shelf.cur, "focus": shelf.focus, "carbon": shelf.carbon}[kind]
+    return publish(period, data(kind, seed, rows), **options)
+
+
+def read(shelf: Shelf, kind: str, **options: Any) -> Run:
+    return shelf.read(kind, select=(STREAM[kind], "deliveries"), **options)
+
+
+def without_manifests(shelf: Shelf, kind: str) -> None:
+    name, prefix, *_ = KINDS[kind]
+    shutil.rmtree(shelf.root / prefix / name / "metadata")
+
+
+@pytest.mark.parametrize(
+    ("example", "made"),
+    [
+        ("manifest_cur2.json", "cur2"),
+        ("manifest_focus_1_2.json", "focus"),
+        ("manifest_carbon_export.json", "carbon"),
+        ("manifest_legacy_cur.json", "cur"),
+    ],
+)
+def test_made_up_manifests_have_the_shape_of_the_examples(shelf: Shelf, example: str, made: str) -> None:
+    delivery = deliver(shelf, made)
+    expected = json.loads((DATA / example).read_text(encoding="utf-8"))
+    got = json.loads(shelf.path(delivery.manifest_key).read_text(encoding="utf-8"))
+    assert list(got) == list(expected)
+    assert {name: type(value) for name, value in got.items()} == {
+        name: type(value) for name, value in expected.items()
+    }
+    assert set(got["columns"][0]) == set(expected["columns"][0])
+    if made == "cur":
+        kinds = {(column["category"], column["name"]): column["type"] for column in got["columns"]}
+        same = [kinds.get((c["category"], c["name"]), c["type"]) == c["type"] for c in expected["columns"]]
+        assert sum(same) >= len(same) - 1  # types of tags are not known
+        assert [list(a) for a in got["additionalArtifactKeys"]] == [
+            list(a) for a in expected["additionalArtifactKeys"]
+        ]
+
+
+@pytest.mark.parametrize("kind", TYPES)
+@pytest.mark.parametrize("mode", ["create-new", "overwrite"])
+def test_a_replica_is_read_where_it_lies(shelf: Shelf, kind: str, mode: str) -> None:
+    """Its manifests name the bucket and the prefix of the original."""
+    delivery = deliver(shelf, kind, mode=mode)
+    name, prefix, *_ = KINDS[kind]
+    (shelf.root / "aggregated/111122223333").mkdir(parents=True)
+    shutil.move(shelf.root / prefix / name, shelf.root / "aggregated/111122223333" / name)
+    exports = [{"type": kind, "url": shelf.url("aggregated/111122223333", name)}]
+    run = read(shelf, kind, exports=exports)
+    assert len(run.records(STREAM[kind])) == delivery.rows > 0
+
+
+@pytest.mark.parametrize("kind", ["cur2", "cur"])
+def test_nothing_but_the_configured_place_is_ever_asked(bench: Bench, kind: str) -> None:
+    """Both the bucket that the manifest names and the prefix there exist, and hold something else."""
+    original = bench.aws.create_bucket()
+    bench.s3.put_object(Bucket=original, Key=f"elsewhere/{kind}/data/x.parquet", Body=b"bait")
+    options: dict[str, Any] = {
+        "period": PERIOD,
+        "store": bench.store,
+        "prefix": "replica",
+        "data": data(kind),
+    }
+    if kind == "cur2":
+        publish_cur2(**options, export=kind, execution_id="an-id", manifest_bucket=original)
+    else:
+        publish_legacy_cur(**options, report=kind, assembly_id="an-id", manifest={"bucket": original})
+    config = bench.config(exports=[{"type": kind, "url": f"s3://{bench.bucket}/replica/{kind}"}])
+    bench.aws.proxy.clear_requests()
+    assert len(bench.read(config=config).records()) == 40
+    assert {request.bucket for request in bench.aws.proxy.requests} == {bench.bucket}
+
+
+@pytest.mark.parametrize("key", ["s3://{0}/somewhere/else.parquet", "s3://{0}/exports/{1}-2/data/x.parquet"])
+def test_a_manifest_that_points_out_of_its_export_is_refused(bench: Bench, key: str) -> None:
+    delivery = bench.publish(PERIOD, line_items(line_item_operation=["x"]))
+    bench.put_manifest(delivery, dataFiles=[key.format(bench.bucket, "cur2-export")])
+    run = bench.run()
+    assert run.exit_code == 1
+    assert "a data file that is not below" in run.stderr
+
+
+@pytest.mark.parametrize("kind", DATA_EXPORTS)
+@pytest.mark.parametrize("mode", ["create-new", "overwrite"])
+@pytest.mark.parametrize("form", ["parquet", "csv"])
+def test_without_manifests_the_newest_files_are_read_with_a_warning(
+    shelf: Shelf, kind: str, mode: str, form: str
+) -> None:
+    """Of an execution that needed fewer files: the surplus is empty, or lies in a folder of its own."""
+    deliver(shelf, kind, mode=mode, format=form, chunks=3, seed=1, decoys=False)
+    less = deliver(shelf, kind, mode=mode, format=form, chunks=1, seed=2, rows=10, decoys=False)
+    if mode == "overwrite" and form == "csv":
+        left = less.data_keys[0].replace("00001", "00002")
+        shelf.store.put(left, EMPTY_CSV)
+        shelf.set_time(less.delivered_at, left)
+    without_manifests(shelf, kind)
+    run = read(shelf, kind)
+    assert len(run.records(STREAM[kind])) == less.rows > 0
+    assert f"export '{KINDS[kind][0]}' has no manifests" in run.stderr
+    assert [row["rows"] for row in run.records("deliveries")] == [less.rows]
+    again = read(shelf, kind, state=run.state)
+    assert again.records(STREAM[kind]) == again.records("deliveries") == []
+
+
+def test_without_manifests_a_new_execution_is_a_new_delivery(shelf: Shelf) -> None:
+    deliver(shelf, "cur2")
+    without_manifests(shelf, "cur2")
+    first = read(shelf, "cur2")
+    deliver(shelf, "cur2", seed=2, rows=7)
+    without_manifests(shelf, "cur2")
+    second = read(shelf, "cur2", state=first.state)
+    ids = [{r["delivery_id"] for r in run.records("deliveries")} for run in (first, second)]
+    assert len(ids[0] | ids[1]) == 2
+    assert len(second.records()) == 7
+    assert {record["delivery_id"] for record in second.records()} == ids[1]
+
+
+def test_without_manifests_the_latest_execution_counts_not_the_one_that_was_copied_last(
+    shelf: Shelf,
+) -> None:
+    old = deliver(shelf, "cur2", seed=1)
+    new = deliver(shelf, "cur2", seed=2, rows=7)
+    shelf.set_time(new.delivered_at + timedelta(days=1), *old.data_keys)
+    without_manifests(shelf, "cur2")
+    assert len(read(shelf, "cur2").records()) == new.rows
+
+
+@pytest.mark.parametrize(
+    "spellings", [("BILLING_PERIOD", "billing_period"), ("billing_period", "BILLING_PERIOD")]
+)
+@pytest.mark.parametrize("manifests", [True, False], ids=["with manifests", "without"])
+def test_both_spellings_of_a_partition_are_one_export(
+    shelf: Shelf,
+    spellings: tuple[str, str],
+    manifests: bool,  # noqa: FBT001 - whether there are any
+) -> None:
+    """AWS changed the case in between: each month once, and of a month that is in both the newer one."""
+    deliver(shelf, "cur2", period="2026-08", partition_key=spellings[0])
+    deliver(shelf, "cur2", partition_key=spellings[0])
+    newer = deliver(shelf, "cur2", partition_key=spellings[1], rows=7)
+    if not manifests:
+        without_manifests(shelf, "cur2")
+    run = read(shelf, "cur2")
+    rows = {row["billing_period"]: row["rows"] for row in run.records("deliveries")}
+    assert rows == {"2026-08": 40, PERIOD: newer.rows}
+    assert len(run.records()) == 47
+
+
+@pytest.mark.parametrize("kind", DATA_EXPORTS)
+def test_without_manifests_other_files_are_left_alone(shelf: Shelf, kind: str) -> None:
+    delivery = deliver(shelf, kind, mode="overwrite", decoys=True)
+    for name in ("_SUCCESS", ".DS_Store", "notes.json"):
+        shelf.store.put(f"{delivery.data_keys[0].rpartition('/')[0]}/{name}", b"nothing of ours")
+    without_manifests(shelf, kind)
+    assert len(read(shelf, kind).records(STREAM[kind])) == delivery.rows
+
+
+def test_manifests_that_may_not_be_listed_are_no_missing_manifests(bench: Bench) -> None:
+    bench.publish()
+    bench.aws.proxy.inject(ACCESS_DENIED, "")
+    run = bench.run(select=["cost_and_usage"])
+    assert run.exit_code == 1
+    assert run.records() == []
+    assert "s3:ListBucket" in run.stderr
+    assert "no manifests" not in run.stderr
+
+
+@pytest.mark.parametrize("kind", TYPES)
+def test_where_there_is_nothing_the_place_is_named(shelf: Shelf, kind: str) -> None:
+    shelf.root.mkdir()
+    run = shelf.run(kind, select=(STREAM[kind],))
+    assert run.exit_code == 1
+    assert "neither manifests nor data files" in run.stderr
+    assert shelf.exports(kind)[0]["url"] in run.stderr
+
+
+@pytest.mark.parametrize("prefix", ["", "/", "a//b", "my bills/été+1%20"])
+@pytest.mark.parametrize("kind", ["cur2", "cur"])
+def test_a_prefix_is_taken_as_it_is(bench: Bench, kind: str, prefix: str) -> None:
+    """Without a prefix the keys of legacy reports begin with a slash, those of data exports do not."""
+    options: dict[str, Any] = {"period": PERIOD, "store": bench.store, "prefix": prefix, "data": data(kind)}
+    if kind == "cur2":
+        delivery = publish_cur2(**options, export="x", execution_id="an-id")
+    else:
+        delivery = publish_legacy_cur(**options, report="x", assembly_id="an-id")
+    assert delivery.manifest_key.startswith("/") is (prefix == "/" or (kind == "cur" and not prefix))
+    base = delivery.manifest_key.partition("x/")[0]
+    config = bench.config(exports=[{"type": kind, "url": f"s3://{bench.bucket}/{base}x"}])
+    assert len(bench.read(config=config).records()) == 40
+
+
+@pytest.mark.parametrize("kind", TYPES)
+def test_what_lies_beside_an_export_is_not_taken_for_it(shelf: Shelf, kind: str) -> None:
+    name, prefix, *_ = KINDS[kind]
+    options: dict[str, Any] = {} if kind == "cur" else {"decoys": True}
+    another: dict[str, Any] = {KINDS[kind][3]: f"{name}-2"}
+    delivery = deliver(shelf, kind, **options)
+    deliver(shelf, kind, rows=7, **another)
+    folder = delivery.manifest_key.rpartition("/")[0]
+    for key in (
+        "aws-programmatic-access-test-object",
+        f"{prefix}/{name}/{name}-Manifest.json",
+        f"{folder}/other-Manifest.json",
+        f"{folder}/{name}-RedshiftManifest.json",
+        f"{folder}/{name}-Manifest.json.bak",
+        f"{folder}/a-run/{name}-Manifest.json",
+        f"{prefix}/{name}/metadata/{name}-Manifest.json",
+    ):
+        shelf.store.put(key, b'{"entries": []}')
+    run = read(shelf, kind)
+    assert [row["delivery_id"] for row in run.records("deliveries")] == [delivery.execution_id]
+    assert len(run.records(STREAM[kind])) == delivery.rows
+
+
+@pytest.mark.parametrize("kind", TYPES)
+@pytest.mark.parametrize(
+    "content", [b"", EMPTY_CSV, None], ids=["no bytes", "no bytes in gzip", "a header only"]
+)
+def test_an_empty_month_is_a_delivery_and_a_missing_one_is_none(
+    shelf: Shelf, kind: str, content: bytes | None
+) -> None:
+    """June is missing, August is empty: what is delivered with no rows is data, what is absent is not."""
+    form: dict[str, Any] = {"format": "gzip" if kind == "cur" else "csv"}
+    deliver(shelf, kind, period="2026-07", **form)
+    empty = deliver(shelf, kind, period="2026-09", rows=0, chunks=1, **form)
+    if content is not None:
+        shelf.replace(empty, 0, content)
+    run = read(shelf, kind)
+    rows = {row["billing_period"]: row["rows"] for row in run.records("deliveries")}
+    assert set(rows) == {"2026-07", "2026-09"}
+    assert rows["2026-09"] == 0
+    assert {record["billing_period"] for record in run.records(STREAM[kind])} == {"2026-07"}
+
+
+def test_a_data_file_that_the_manifest_names_must_be_there(shelf: Shelf) -> None:
+    """Otherwise a copy that is under way would be a month with less in it."""
+    for kind in TYPES:
+        delivery = deliver(shelf, kind, chunks=2)
+        shelf.path(delivery.data_keys[-1]).unlink()
+        run = shelf.run(kind, select=(STREAM[kind], "deliveries"))
+        assert run.exit_code == 1
+        assert run.records(STREAM[kind]) == run.records("deliveries") == []
+        assert "class=not_found" in run.stderr
+
+
+def test_deliveries_sort_by_when_their_manifests_were_written(shelf: Shelf) -> None:
+    at = FIRST_DELIVERY
+    for kind in TYPES:
+        delivery = deliver(shelf, kind)
+        at += timedelta(days=1)
+        shelf.set_time(at, delivery.manifest_key)
+    told = shelf.read(*TYPES, select=("deliveries",)).records("deliveries")
+    assert [row["export_type"] for row in told] == list(TYPES)
+    assert [row["delivered_at"] for row in told] == sorted(row["delivered_at"] for row in told)
