@@ -38,6 +38,11 @@ unit: setup
 
 test: lint unit
 
+demo:
+	@$(PYTHON) demo/python_version.py
+	@$(MAKE) --no-print-directory setup
+	@$(RUN) python -m demo
+
 clean:
 	rm -rf .venv .tools .meltano .mypy_cache .pytest_cache .ruff_cache .hypothesis output
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

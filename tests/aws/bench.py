@@ -8,6 +8,7 @@ import json
 import uuid
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -54,6 +55,12 @@ def line_items(**columns: Any) -> pa.Table:
     return pa.table(given | arrays)
 
 
+@cache
+def made_up(rows: int, period: str, seed: int) -> pa.Table:
+    """Line items of all columns; many tests share them."""
+    return cur2_table(rows, seed, period)
+
+
 @dataclass(frozen=True)
 class Bench:
     """All that a test of exports works with.
@@ -95,7 +102,7 @@ class Bench:
 
         Each delivery has an id of its own, and in the bucket it comes a minute after the one before.
         """
-        rows = cur2_table(data, seed, period) if isinstance(data, int) else data
+        rows = made_up(data, period, seed) if isinstance(data, int) else data
         given: dict[str, Any] = {
             "store": self.store,
             "export": EXPORT,

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
+from tests.aws.bench import line_items
+
 if TYPE_CHECKING:
     from tests.aws.bench import Bench
     from tests.aws.driving import Run
@@ -28,16 +30,21 @@ def repaired(bench: Bench, failed: Run) -> None:
     """What was broken counts as unread: after a new delivery it comes whole, and what was good stays read."""
     assert [row["billing_period"] for row in failed.records("deliveries")] == [GOOD]
     bench.aws.proxy.clear_faults()
-    bench.publish(BROKEN, 11)
+    bench.publish(BROKEN, items(11))
     after = bench.read(failed.state)
     assert [row["billing_period"] for row in after.records("deliveries")] == [LATER, BROKEN]
     assert {record["billing_period"] for record in after.records()} == {BROKEN, LATER}
     assert sum(record["billing_period"] == BROKEN for record in after.records()) == 11
 
 
+def items(count: int) -> Any:
+    """A small table, with text that does not get much smaller in a file."""
+    return line_items(line_item_resource_id=[f"i-{number**9:030x}" for number in range(count)])
+
+
 def three_months(bench: Bench, **options: Any) -> PublishedDelivery:
     """Good months before and after the one that is to break, which is returned."""
-    bench.publish(GOOD, 5)
-    broken = bench.publish(BROKEN, 40, chunks=3, **options)
-    bench.publish(LATER, 6)
+    bench.publish(GOOD, items(5))
+    broken = bench.publish(BROKEN, items(40), chunks=3, **options)
+    bench.publish(LATER, items(6))
     return broken

@@ -21,6 +21,7 @@ from tests.local_clouds.carbon_export import publish_carbon
 from tests.local_clouds.exports import FolderStore, publish_cur2
 from tests.local_clouds.focus import publish_focus
 from tests.local_clouds.legacy_cur import publish_legacy_cur
+from tests.local_clouds.sustainability import EMISSIONS_TYPES, SourceRow
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -128,6 +129,11 @@ class Shelf:
         delivery = publish(self.store, period=period, data=data, **given)
         self.set_time(delivery.delivered_at, delivery.manifest_key, *delivery.data_keys)
         return delivery
+
+
+def emitted(value: str, region: str = "eu-central-1") -> SourceRow:
+    """What somebody emitted with one service, all types of it in the same amount."""
+    return SourceRow("012345678901", region, "AmazonEC2", dict.fromkeys(EMISSIONS_TYPES, Decimal(value)))
 
 
 def file_rows(path: Path) -> list[Row]:

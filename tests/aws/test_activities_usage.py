@@ -93,7 +93,7 @@ def of_activities(records: list[Message]) -> dict[tuple[str, ...], list[Decimal]
 def test_usage_adds_up_to_the_file_by_account_service_and_usage_type(
     bench: Bench, kind: str, grain: str
 ) -> None:
-    tables = {"2026-08": cur2_table(2_000, 3, "2026-08"), "2026-09": cur2_table(1_500, 4, "2026-09")}
+    tables = {"2026-08": cur2_table(800, 3, "2026-08"), "2026-09": cur2_table(500, 4, "2026-09")}
     expected: dict[tuple[str, ...], list[Decimal]] = {}
     for month, table in tables.items():
         bench.publish(month, table, format=kind, chunks=3)
@@ -145,7 +145,8 @@ def test_a_group_that_is_negative_in_sum_is_reported_and_left_out(bench: Bench) 
     assert "1 of 3 groups of usage are negative in sum" in run.stderr
 
 
-REGIONS = [
+#: Columns of a line item, and the region and country of its activity.
+REGIONS: list[tuple[dict[str, Any], str | None, str | None]] = [
     ({"product": {"region": "eu-west-1"}, "product_region_code": "us-east-1"}, "eu-west-1", "IRL"),
     ({"product": {"name": "x"}, "product_region_code": "eu-central-1"}, "eu-central-1", "DEU"),
     ({"product": {"region": ""}, "product_region_code": "eu-central-1"}, "eu-central-1", "DEU"),
@@ -164,17 +165,22 @@ REGIONS = [
 ]
 
 
-@pytest.mark.parametrize(("columns", "region", "country"), REGIONS)
-def test_the_region_is_taken_from_the_first_that_names_one(
-    bench: Bench, columns: dict[str, Any], region: str | None, country: str | None
-) -> None:
-    arrays: dict[str, Any] = {name: [value] for name, value in columns.items()}
-    if "product" in columns:
-        arrays["product"] = pa.array([columns["product"]], pa.map_(pa.string(), pa.string()))
-    bench.publish(PERIOD, usage(**arrays), chunks=1)
-    (record,) = activities(bench)
-    assert (record["region"], record["country"]) == (region, country)
-    assert (record["location"] == "GLOBAL") is (country is None)
+def test_the_region_is_taken_from_the_first_that_names_one(bench: Bench) -> None:
+    """Each case has an account of its own, so that it is found again."""
+    names = {name for columns, _, _ in REGIONS for name in columns} - {"product"}
+    arrays: dict[str, Any] = {
+        name: [columns.get(name, LEAST.get(name)) for columns, _, _ in REGIONS] for name in names
+    }
+    maps = [columns.get("product") for columns, _, _ in REGIONS]
+    arrays["product"] = pa.array(maps, pa.map_(pa.string(), pa.string()))
+    accounts = [f"{number:012}" for number in range(len(REGIONS))]
+    bench.publish(PERIOD, usage(line_item_usage_account_id=accounts, **arrays), chunks=1)
+    records = {record["account_id"]: record for record in activities(bench)}
+    assert {account: (row["region"], row["country"]) for account, row in records.items()} == {
+        account: (region, country) for account, (_, region, country) in zip(accounts, REGIONS, strict=True)
+    }
+    assert {row["location"] for row in records.values() if row["country"] is None} == {"GLOBAL"}
+    assert "GLOBAL" not in {row["location"] for row in records.values() if row["country"]}
 
 
 def test_global_and_no_region_are_not_the_same_and_one_place_in_two_spellings_is(bench: Bench) -> None:

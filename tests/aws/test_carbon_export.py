@@ -10,16 +10,16 @@ import pyarrow as pa
 import pytest
 
 from tests.aws import truth
-from tests.aws.shelf import Shelf, sums
+from tests.aws.shelf import Shelf, emitted, sums
 from tests.local_clouds.carbon_export import PARTITIONS, PAYER, TIMES, carbon_columns, carbon_table
-from tests.local_clouds.sustainability import EMISSIONS_TYPES, SourceRow, demo_emissions
+from tests.local_clouds.sustainability import EMISSIONS_TYPES, demo_emissions
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
     from tests.aws.conftest import Config, RunTap
-    from tests.local_clouds.sustainability import SustainabilityServer
+    from tests.local_clouds.sustainability import SourceRow, SustainabilityServer
 
     Row = dict[str, Any]
 
@@ -37,17 +37,12 @@ def shelf(tmp_path: Path, tap_config: Config, run_tap: RunTap) -> Shelf:
     return Shelf(tmp_path / "bucket", tap_config, run_tap)
 
 
-def emitted(*months: str, seed: int = 3, version: str = "v3.0.1") -> dict[str, list[SourceRow]]:
+def months_of(*months: str, seed: int = 3, version: str = "v3.0.1") -> dict[str, list[SourceRow]]:
     return demo_emissions(months or (MONTH,), ACCOUNTS, REGIONS, SERVICES, seed, model_version=version)
 
 
 def table(seed: int = 3, version: str = "v3.0.1", width: Any = 23, month: str = MONTH) -> pa.Table:
-    return carbon_table(month, emitted(month, seed=seed, version=version)[month], width=width)
-
-
-def flat(value: str, region: str = "us-east-1", account: str = ACCOUNTS[0]) -> SourceRow:
-    """A row whose values are all the same."""
-    return SourceRow(account, region, "AmazonEC2", dict.fromkeys(EMISSIONS_TYPES, Decimal(value)))
+    return carbon_table(month, months_of(month, seed=seed, version=version)[month], width=width)
 
 
 def facts(records: Iterable[Row]) -> dict[str, tuple[Any, ...]]:
@@ -101,7 +96,7 @@ def test_every_model_version_is_kept(shelf: Shelf) -> None:
     run = shelf.read("carbon", select=SELECT)
     shown = sums(run.records(STREAM), ["model_version"], "total_mbm_emissions_value")
     assert shown == {
-        (version,): sum(row.values[EMISSIONS_TYPES[1]] for row in emitted(seed=seed)[MONTH])
+        (version,): sum(row.values[EMISSIONS_TYPES[1]] for row in months_of(seed=seed)[MONTH])
         for version, seed in {"v3.0.0": 1, "v3.0.1": 2, "v2.1.0": 3}.items()
     }
     assert {row["model_version"] for row in run.records("deliveries")} == {"v3.0.0", "v3.0.1", "v2.1.0"}
@@ -121,7 +116,7 @@ def test_versions_that_one_execution_delivered_have_rows_of_their_own(shelf: She
 def test_activities_are_the_apis_of_the_same_rows_id_by_id(
     shelf: Shelf, sustainability: SustainabilityServer, form: str
 ) -> None:
-    months = emitted("2026-07", MONTH)
+    months = months_of("2026-07", MONTH)
     sustainability.set_months(months)
     from_api = shelf.read(select=EMISSIONS).records("activities")
     for month, rows in months.items():
@@ -139,7 +134,7 @@ def test_activities_are_the_apis_of_the_same_rows_id_by_id(
 def test_what_is_global_is_so_however_the_export_says_it(
     shelf: Shelf, sustainability: SustainabilityServer, region_code: str | None, location: str | None
 ) -> None:
-    rows = [flat("0.5", "Global")]
+    rows = [emitted("0.5", "Global")]
     sustainability.set_month(MONTH, rows)
     from_api = shelf.read(select=EMISSIONS).records("activities")
     spelled = carbon_table(MONTH, rows).to_pylist()
@@ -171,7 +166,7 @@ def test_activities_are_of_the_newest_version_only_as_versions_sort(
 ) -> None:
     for version in versions if newest_last else reversed(versions):
         value = "0.25" if version == versions[-1] else "99"
-        rows = [flat(value)]
+        rows = [emitted(value)]
         shelf.carbon(MONTH, carbon_table(MONTH, rows, model_version=version), model_version=version)
     records = shelf.read("carbon", select=EMISSIONS).records("activities")
     assert {(r["model_version"], r["quantity"]) for r in records} == {(versions[-1], 250.0)}
@@ -210,8 +205,8 @@ def test_of_two_exports_of_a_payer_the_newest_version_of_a_month_is_told(
     old_first: bool,  # noqa: FBT001 - in the settings
 ) -> None:
     """An export keeps its columns: whoever wants the new ones creates another beside it."""
-    shelf.carbon(MONTH, carbon_table(MONTH, [flat("99")]), model_version="v2.1.0", export="old")
-    shelf.carbon(MONTH, carbon_table(MONTH, [flat("0.25")]), model_version="v3.0.1", export="new")
+    shelf.carbon(MONTH, carbon_table(MONTH, [emitted("99")]), model_version="v2.1.0", export="old")
+    shelf.carbon(MONTH, carbon_table(MONTH, [emitted("0.25")]), model_version="v3.0.1", export="new")
     names = ("old", "new") if old_first else ("new", "old")
     exports = [{"type": "carbon", "url": shelf.url("exports", name)} for name in names]
     records = shelf.read(select=EMISSIONS, exports=exports).records("activities")
@@ -241,7 +236,7 @@ def test_a_month_without_data_is_a_delivery_without_rows(shelf: Shelf, content: 
 
 def test_what_several_payers_are_told_of_an_account_is_one_fact(shelf: Shelf) -> None:
     """An account that moved in the middle of a month stands under both payers."""
-    parts = [carbon_table(MONTH, [flat("0.000123")], payer=payer) for payer in (PAYER, "444455556666")]
+    parts = [carbon_table(MONTH, [emitted("0.000123")], payer=payer) for payer in (PAYER, "444455556666")]
     shelf.carbon(MONTH, pa.concat_tables(parts))
     records = shelf.read("carbon", select=EMISSIONS).records("activities")
     assert [record["quantity"] for record in records] == [0.246] * 5
@@ -250,7 +245,7 @@ def test_what_several_payers_are_told_of_an_account_is_one_fact(shelf: Shelf) ->
 def test_the_api_is_not_asked_for_emissions_where_an_export_is_configured(
     shelf: Shelf, sustainability: SustainabilityServer
 ) -> None:
-    sustainability.set_months(emitted("2026-07", MONTH))
+    sustainability.set_months(months_of("2026-07", MONTH))
     shelf.carbon(MONTH, table())
     records = shelf.read("carbon", select=EMISSIONS).records("activities")
     assert {(r["source"], r["period_start"][:7]) for r in records} == {("aws_carbon_export", MONTH)}

@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.aws import truth
-from tests.aws.bench import EXPORT, FIRST_DELIVERY, PERIOD
+from tests.aws.bench import EXPORT, FIRST_DELIVERY, PERIOD, made_up
 from tests.aws.driving import EXPORT_STREAMS, LINE_ITEMS
-from tests.local_clouds.cur2 import cur2_table
 
 if TYPE_CHECKING:
     from tests.aws.bench import Bench
@@ -36,7 +35,7 @@ FEW = (
 
 
 def few(rows: int, period: str, seed: int = 1) -> Any:
-    return cur2_table(rows, seed, period).select(FEW)
+    return made_up(rows, period, seed).select(FEW)
 
 
 def publish_months(bench: Bench, **options: Any) -> dict[str, PublishedDelivery]:

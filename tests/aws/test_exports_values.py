@@ -113,43 +113,47 @@ def test_unknown_columns_of_csv_are_kept_as_text_even_where_a_name_comes_twice(b
     assert list(record["extra"].values()) == ["01", None, "z"]
 
 
-@pytest.mark.parametrize(
-    ("text", "moment"),
-    [
-        ("2026-09-01T05:00:00Z", "2026-09-01T05:00:00.000000+00:00"),
-        ("2026-09-01T05:00:00.123Z", "2026-09-01T05:00:00.123000+00:00"),
-        ("2026-09-01 05:00:00", "2026-09-01T05:00:00.000000+00:00"),
-        ("2026-09-01T05:00:00.123456", "2026-09-01T05:00:00.123456+00:00"),
-        ("2026-09-01 05:00:00+00:00", "2026-09-01T05:00:00.000000+00:00"),
-        ("2026-09-01T05:00:00+0530", "2026-08-31T23:30:00.000000+00:00"),
-        ("2026-09-01 05:00:00-07:00", "2026-09-01T12:00:00.000000+00:00"),
-        ("2026-09-01", "2026-09-01T00:00:00.000000+00:00"),
-    ],
-)
-def test_times_of_csv_are_utc_with_and_without_an_offset(bench: Bench, text: str, moment: str) -> None:
-    bench.publish_csv(f"{HEADER},line_item_usage_end_date\nUsage,AmazonEC2,1,1,1,{text},x,\n")
-    (record,) = bench.read().records()
-    assert record["line_item_usage_start_date"] == moment
-    assert record["line_item_usage_end_date"] is None
+#: Forms of times in CSV, and the moment in UTC.
+TIMES = {
+    "2026-09-01T05:00:00Z": "2026-09-01T05:00:00.000000+00:00",
+    "2026-09-01T05:00:00.123Z": "2026-09-01T05:00:00.123000+00:00",
+    "2026-09-01 05:00:00": "2026-09-01T05:00:00.000000+00:00",
+    "2026-09-01T05:00:00.123456": "2026-09-01T05:00:00.123456+00:00",
+    "2026-09-01 05:00:00+00:00": "2026-09-01T05:00:00.000000+00:00",
+    "2026-09-01T05:00:00+0530": "2026-08-31T23:30:00.000000+00:00",
+    "2026-09-01 05:00:00-07:00": "2026-09-01T12:00:00.000000+00:00",
+    "2026-09-01": "2026-09-01T00:00:00.000000+00:00",
+    "": None,
+}
 
 
-@pytest.mark.parametrize(
-    "kind",
-    [
-        pa.timestamp("ns"),
-        pa.timestamp("us"),
-        pa.timestamp("ms"),
-        pa.timestamp("us", "UTC"),
-        pa.timestamp("us", "Europe/Berlin"),
-    ],
-    ids=str,
-)
-def test_times_of_parquet_are_utc_in_every_unit_and_zone(bench: Bench, kind: pa.DataType) -> None:
+def test_times_of_csv_are_utc_with_and_without_an_offset(bench: Bench) -> None:
+    lines = "\n".join(f"{LINE},{text}" for text in TIMES)
+    bench.publish_csv(f"{HEADER},line_item_usage_end_date\n{lines}\n")
+    records = bench.read().records()
+    assert [record["line_item_usage_end_date"] for record in records] == list(TIMES.values())
+    assert {record["line_item_usage_start_date"] for record in records} == {
+        "2026-09-01T00:00:00.000000+00:00"
+    }
+
+
+def test_times_of_parquet_are_utc_in_every_unit_and_zone(bench: Bench) -> None:
+    """Each file of the delivery has its own type of time."""
     moment = datetime(2026, 9, 1, 5, 30, tzinfo=UTC)
-    value = moment if kind.tz else moment.replace(tzinfo=None)
-    bench.publish(PERIOD, line_items(line_item_usage_start_date=pa.array([value], kind)), chunks=1)
-    (record,) = bench.read().records()
-    assert record["line_item_usage_start_date"] == "2026-09-01T05:30:00.000000+00:00"
+    naive = moment.replace(tzinfo=None)
+    arrays = [
+        pa.array([naive], pa.timestamp("ns")),
+        pa.array([naive], pa.timestamp("us")),
+        pa.array([naive], pa.timestamp("ms")),
+        pa.array([moment], pa.timestamp("us", "UTC")),
+        pa.array([moment], pa.timestamp("us", "Europe/Berlin")),
+    ]
+    bench.publish(data=iter([line_items(line_item_usage_start_date=array) for array in arrays]))
+    records = bench.read().records()
+    assert [record["file_ordinal"] for record in records] == [1, 2, 3, 4, 5]
+    assert {record["line_item_usage_start_date"] for record in records} == {
+        "2026-09-01T05:30:00.000000+00:00"
+    }
 
 
 @pytest.mark.parametrize("kind", ["parquet", "csv"])

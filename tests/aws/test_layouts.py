@@ -274,7 +274,8 @@ def test_what_lies_beside_an_export_is_not_taken_for_it(shelf: Shelf, kind: str)
     ):
         shelf.store.put(key, b'{"entries": []}')
     run = read(shelf, kind)
-    assert [row["delivery_id"] for row in run.records("deliveries")] == [delivery.execution_id]
+    (told,) = run.records("deliveries")
+    assert delivery.execution_id in told["delivery_id"]
     assert len(run.records(STREAM[kind])) == delivery.rows
 
 

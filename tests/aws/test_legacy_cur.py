@@ -200,7 +200,7 @@ def test_tags_whose_names_collide_are_merged(shelf: Shelf, mode: str) -> None:
     assert {record["extra"] for record in records} == {None}
 
 
-@pytest.mark.parametrize("longest", [60, 40, 30])
+@pytest.mark.parametrize("longest", [67, 60, 40, 30])
 def test_names_that_lost_underscores_are_found(shelf: Shelf, longest: int) -> None:
     header = "reservation/UnusedAmortizedUpfrontFeeForBillingPeriod"
     tag = "resourceTags/user:The Very Long Name Of A Tag Nobody Can Remember"

@@ -147,7 +147,7 @@ ALLOWED = {
     "columns": set(),
     "redaction": set(),
     "reference_data": set(),
-    "settings": set(),
+    "settings": {"redaction"},
     "errors": {"redaction"},
     "pagination": {"errors"},
     "rate_limit": {"clock", "errors"},

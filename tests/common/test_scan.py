@@ -231,6 +231,7 @@ GOOD_GZIP, GOOD_PARQUET, GOOD_ZIP = gzip.compress(as_csv()), as_parquet(), as_zi
         ("not.zip", as_csv()),
         ("not-utf-8.csv", as_csv() + b"\xff,1,,,\n"),
         ("header-not-utf-8.csv", b"name,cost,\xff\n"),
+        ("header-with-an-open-quote.csv", b'name,"cost\nx,1\n'),
         ("ragged.csv", as_csv() + b"short,1\n"),
         ("long.csv", as_csv() + b"long,1,,,,\n"),
         ("no-number.csv", as_csv() + b'x,"1,5",,,\n'),

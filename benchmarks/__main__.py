@@ -1,0 +1,142 @@
+"""Compares ways to read one export: ``python -m benchmarks --help``."""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from benchmarks.cases import BATCHES, RUN, Case, Commands, cases
+from benchmarks.clouds import local_clouds, prepare
+from benchmarks.inputs import Format, Input
+from benchmarks.measure import RunFailedError, Sample, own_peak_mb, run
+from benchmarks.report import Result, circumstances, table, targets
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+_FORMATS: tuple[Format, ...] = ("parquet", "csv")
+_RESULTS = Path(__file__).parent / "RESULTS.md"
+
+#: What is slow reads at most so many rows.
+_SLOW_ROWS = 50_000
+
+#: Start-up is what so many rows take, nearly.
+_START_ROWS = 1_000
+
+
+class Bench:
+    """Runs cases in turn, and keeps what each run took."""
+
+    def __init__(self, rows: int, env: Mapping[str, str]) -> None:
+        self._rows = rows
+        self._env = env
+        self._commands: dict[tuple[Format, str, int], list[str]] = {}
+        self._samples: dict[tuple[Format, str, int], list[Sample]] = {}
+
+    def inputs(self, chosen: Sequence[tuple[Format, Case]]) -> list[Input]:
+        """The inputs that the cases need, each once."""
+        needed: dict[tuple[Format, int], bool] = {}
+        for form, case in chosen:
+            for rows in (self.rows_of(case), _START_ROWS):
+                needed[form, rows] = needed.get((form, rows), False) or case.s3
+        return [Input(form, rows, s3) for (form, rows), s3 in needed.items()]
+
+    def rows_of(self, case: Case) -> int:
+        """How many rows a case reads."""
+        return min(self._rows, _SLOW_ROWS) if case.slow else self._rows
+
+    def warm_up(self, form: Format, case: Case) -> None:
+        """Run a case once on few rows, uncounted, and make sure that it writes what it should.
+
+        Raises:
+            RunFailedError: It does not.
+        """
+        for rows in {self.rows_of(case), _START_ROWS}:
+            self._commands[form, case.name, rows] = case.command(Input(form, rows))
+        output = RUN / "output"
+        self._run(form, case, _START_ROWS, output)
+        with output.open("rb") as lines:
+            records = sum(re.match(rb'\{"type": ?"RECORD"', line) is not None for line in lines)
+        if case.records and records != _START_ROWS:
+            raise RunFailedError(f"{records} records of {_START_ROWS} rows")
+
+    def count(self, form: Format, case: Case) -> None:
+        """Run a case once and keep what it took."""
+        for rows in {self.rows_of(case), _START_ROWS} if case.slow else {self.rows_of(case)}:
+            sample = self._run(form, case, rows)
+            self._samples.setdefault((form, case.name, rows), []).append(sample)
+
+    def result(self, form: Format, case: Case) -> Result:
+        """What was kept of a case."""
+        rows = self.rows_of(case)
+        samples = self._samples[form, case.name, rows]
+        if not case.slow:
+            return Result(case, form, rows, samples)
+        return Result(case, form, rows, samples, self._samples[form, case.name, _START_ROWS], _START_ROWS)
+
+    def _run(self, form: Format, case: Case, rows: int, output: Path | None = None) -> Sample:
+        log = RUN / f"{form}-{re.sub(r'[^a-z0-9]+', '-', case.name.lower())}.log"
+        sample = run(self._commands[form, case.name, rows], self._env, log, output)
+        shutil.rmtree(BATCHES)
+        BATCHES.mkdir()
+        return sample
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the comparison, print it, and keep it."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=main.__doc__)
+    parser.add_argument("--rows", type=int, default=1_000_000, help="line items of the input")
+    parser.add_argument("--runs", type=int, default=3, help="counted runs of each case")
+    parser.add_argument("--cases", default="", help="only what matches, such as '^csv tap:'")
+    parser.add_argument("--out", type=Path, help="file for the results; default RESULTS.md if all cases run")
+    options = parser.parse_args(arguments)
+    out = options.out or (None if options.cases else _RESULTS)
+    loads = [os.getloadavg()[0]]
+    with local_clouds() as clouds:
+        every = itertools.product(_FORMATS, cases(Commands(clouds)))
+        chosen = [item for item in every if re.search(options.cases, f"{item[0]} {item[1].name}")]
+        bench = Bench(options.rows, clouds.env)
+        inputs = bench.inputs(chosen)
+        _say(f"making {len(inputs)} inputs that are not there yet")
+        prepare(inputs, clouds)
+        working = [item for item in chosen if _works(bench, *item)]
+        for number, (form, case) in itertools.product(range(options.runs), working):
+            _say(f"run {number + 1} of {options.runs}: {form} {case.name}")
+            bench.count(form, case)
+    results = [bench.result(*item) for item in working]
+    loads.append(os.getloadavg()[0])
+    command = f"python -m benchmarks {shlex.join(sys.argv[1:] if arguments is None else arguments)}".strip()
+    report = (
+        f"# Speed, {datetime.now(UTC):%Y-%m-%d}\n\n{circumstances(inputs, options.runs, command, loads)}\n\n"
+        f"{table(results)}\n\n## Targets\n\n{targets(results)}\n"
+    )
+    print(report)
+    _say(f"the runner itself took {own_peak_mb():.0f} MB, the least that any peak can show")
+    if out:
+        out.write_text(report)
+
+
+def _works(bench: Bench, form: Format, case: Case) -> bool:
+    try:
+        bench.warm_up(form, case)
+    except (RunFailedError, subprocess.CalledProcessError) as error:
+        _say(f"left out: {form} {case.name}: {error}")
+        return False
+    return True
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,98 @@
+"""What the cases need around them: the local clouds, and tap-s3-csv in an environment of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+from benchmarks.inputs import DATA, MONTH, SEED, Input
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from pathlib import Path
+
+REGION = "us-east-1"
+TAP_S3_CSV = "tap-s3-csv==2.3.1"
+_VENV = DATA / "venv-tap-s3-csv"
+
+
+@dataclass(frozen=True, slots=True)
+class Clouds:
+    """Local stand-ins for S3 and the Sustainability API.
+
+    Attributes:
+        bucket: A bucket that exists.
+        endpoint_urls: By service.
+        credentials: Accepted by all of them.
+    """
+
+    bucket: str
+    endpoint_urls: Mapping[str, str]
+    credentials: Mapping[str, str]
+
+    @property
+    def env(self) -> dict[str, str]:
+        """What leads programs that read the environment to S3, and away from real clouds."""
+        return {
+            "AWS_ENDPOINT_URL": self.endpoint_urls["s3"],
+            "AWS_DEFAULT_REGION": REGION,
+            **{name.upper(): value for name, value in self.credentials.items()},
+        }
+
+
+@contextmanager
+def local_clouds() -> Iterator[Clouds]:
+    """Run the stand-ins as a process that ends when its standard input closes."""
+    options = ("--seed", str(SEED), "--first-month", MONTH, "--last-month", MONTH, "--years")
+    command = [sys.executable, "-m", "tests.local_clouds.aws", *options]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    if process.stdin is None or process.stdout is None:
+        raise OSError("no pipes to the local clouds")
+    try:
+        yield Clouds(**json.loads(process.stdout.readline()))
+    finally:
+        process.stdin.close()
+        process.wait()
+        process.stdout.close()
+
+
+def prepare(inputs: Iterable[Input], clouds: Clouds) -> None:
+    """Make the inputs, and upload those that shall be."""
+    order = {
+        "inputs": [asdict(item) for item in inputs],
+        "bucket": clouds.bucket,
+        "client": {"endpoint_url": clouds.endpoint_urls["s3"], "region_name": REGION, **clouds.credentials},
+    }
+    module = [sys.executable, "-m", "benchmarks.inputs"]
+    subprocess.run(module, input=json.dumps(order), text=True, check=True)
+
+
+def tap_s3_csv() -> Path:
+    """The program, installed in an environment of its own if it is not yet.
+
+    Raises:
+        subprocess.CalledProcessError: It cannot be installed.
+    """
+    program = _VENV / "bin" / "tap-s3-csv"
+    if not program.exists():
+        subprocess.run([sys.executable, "-m", "venv", "--clear", str(_VENV)], check=True)
+        subprocess.run([str(_VENV / "bin" / "pip"), "install", "--quiet", TAP_S3_CSV], check=True)
+    return program
+
+
+def discovered(command: Sequence[str], env: Mapping[str, str]) -> dict[str, Any]:
+    """The catalog that a tap discovers."""
+    output = subprocess.run(
+        [*command, "--discover"],
+        check=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        env={**os.environ, **env},
+    )
+    catalog: dict[str, Any] = json.loads(output.stdout)
+    return catalog

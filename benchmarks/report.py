@@ -1,0 +1,169 @@
+"""The table, the targets, and the file that keeps them."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from statistics import median
+from typing import TYPE_CHECKING
+
+from benchmarks.clouds import TAP_S3_CSV
+from benchmarks.inputs import SEED
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from benchmarks.cases import Case
+    from benchmarks.inputs import Format, Input
+    from benchmarks.measure import Sample
+
+_PACKAGES = ("tap-offgridflow-aws", "singer-sdk", "polars", "pyarrow", "duckdb", "moto")
+_BASES = ("SDK tap", "tap-s3-csv", "polars")
+_HEAD = ("case", "rows", "records/s", *(f"x {base}" for base in _BASES), "CPU s per M", "peak MB", "seconds")
+_MEGABYTES_ALLOWED = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What a case took on an input.
+
+    Attributes:
+        case: What was run.
+        format: What it read.
+        rows: Rows it read.
+        samples: Of the counted runs.
+        starts: Of the same on so few rows that it is start-up, for slow cases: it is taken off.
+        start_rows: Rows of those.
+    """
+
+    case: Case
+    format: Format
+    rows: int
+    samples: Sequence[Sample]
+    starts: Sequence[Sample] = ()
+    start_rows: int = 0
+
+    @property
+    def walls(self) -> list[float]:
+        """Wall seconds of all runs."""
+        return [sample.wall for sample in self.samples]
+
+    @property
+    def rate(self) -> float:
+        """Rows a second."""
+        start = median(sample.wall for sample in self.starts) if self.starts else 0.0
+        return (self.rows - self.start_rows) / (median(self.walls) - start)
+
+    @property
+    def cpu(self) -> float:
+        """Seconds of processor time for a million rows."""
+        start = median(sample.cpu for sample in self.starts) if self.starts else 0.0
+        taken = median(sample.cpu for sample in self.samples) - start
+        return taken / (self.rows - self.start_rows) * 1e6
+
+    @property
+    def peak_mb(self) -> float:
+        """Largest resident memory of all runs, in MiB."""
+        return max(sample.peak_mb for sample in self.samples)
+
+
+def table(results: Sequence[Result]) -> str:
+    """All results as one Markdown table."""
+    lines = [_HEAD, *(_line(result, results) for result in results)]
+    widths = [max(len(line[place]) for line in lines) for place in range(len(_HEAD))]
+    rule = ["-" * widths[0], *("-" * (width - 1) + ":" for width in widths[1:])]
+    padded = [
+        [line[0].ljust(widths[0]), *map(str.rjust, line[1:], widths[1:])]  # names left, numbers right
+        for line in lines
+    ]
+    return "\n".join(f"| {' | '.join(line)} |" for line in (padded[0], rule, *padded[1:]))
+
+
+def _line(result: Result, results: Iterable[Result]) -> tuple[str, ...]:
+    ratios = []
+    for base in _BASES:
+        other = _peer(result, base, results)
+        ratios.append(f"{result.rate / other.rate:.2f}" if other and other is not result else "")
+    low, high = min(result.walls), max(result.walls)
+    return (
+        f"{result.format} {result.case.name}",
+        f"{result.rows:,}",
+        f"{result.rate:,.0f}",
+        *ratios,
+        f"{result.cpu:.2f}",
+        f"{result.peak_mb:.0f}",
+        f"{median(result.walls):.2f} ({low:.2f}-{high:.2f})",
+    )
+
+
+def _peer(result: Result, family: str, results: Iterable[Result]) -> Result | None:
+    """What another family took for the same work on the same format."""
+    for other in results:
+        if (other.format, other.case.work, other.case.family) == (result.format, result.case.work, family):
+            return other
+    return None
+
+
+def targets(results: Sequence[Result]) -> str:
+    """The targets and what is reached, by wall time and by processor time, which suffers less from noise."""
+    lines = []
+    for form in dict.fromkeys(result.format for result in results):
+        for case, base, least in (
+            ("tap: 25 columns", "SDK tap", 25),
+            ("tap: 25 columns", "tap-s3-csv", 100),
+            ("tap: 25 columns", "polars", 0.7),
+            ("tap: activities alone", "polars", round(1 / 1.3, 2)),
+            ("tap: BATCH parquet, 25 columns", "SDK tap", 20),
+        ):
+            ours = next((r for r in results if (r.format, r.case.name) == (form, case)), None)
+            theirs = _peer(ours, base, results) if ours else None
+            if ours and theirs:
+                lines.append(
+                    f"- {form}, {case}, speed against {base}: at least {least}, "
+                    f"reached {ours.rate / theirs.rate:.2f} (by processor time {theirs.cpu / ours.cpu:.2f})"
+                )
+    peaks = [result for result in results if result.case.family == "tap"]
+    if peaks:
+        worst = max(peaks, key=lambda result: result.peak_mb)
+        lines.append(
+            f"- peak memory of the tap: at most {_MEGABYTES_ALLOWED} MB, "
+            f"reached {worst.peak_mb:.0f} MB ({worst.format} {worst.case.name}, {worst.rows:,} rows)"
+        )
+    return "\n".join(lines)
+
+
+def circumstances(inputs: Iterable[Input], runs: int, command: str, loads: Sequence[float]) -> str:
+    """Where, with what and on what it was measured; no names of the machine and no paths."""
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1024**3
+    installed = [f"{name} {version(name)}" for name in _PACKAGES]
+    packages = ", ".join([*installed, TAP_S3_CSV.replace("==", " ")])
+    files = ", ".join(
+        f"{item.rows:,} rows {item.format} of {item.file.stat().st_size / 1e6:.1f} MB" for item in inputs
+    )
+    return "\n".join(
+        (
+            f"- machine: {os.cpu_count()} cores of {_cpu_model()}, {memory:.0f} GiB, {platform.system()}",
+            f"- load average before and after: {', '.join(f'{load:.1f}' for load in loads)}",
+            f"- versions: Python {platform.python_version()}, {packages}; commit {_commit()}",
+            f"- inputs, seed {SEED}: {files}",
+            f"- counted runs of each case: {runs}, all cases in turn",
+            f"- command: `{command}`",
+        )
+    )
+
+
+def _cpu_model() -> str:
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.exists() else []
+    models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return models[0] if models else platform.machine()
+
+
+def _commit() -> str:
+    command = ["git", "describe", "--always", "--dirty"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=Path(__file__).parent)
+    return done.stdout.strip() or "unknown"

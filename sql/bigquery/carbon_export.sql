@@ -1,0 +1,9 @@
+-- The carbon export in the newest model version of each month. Where two exports cover one month, both are here:
+-- choose by `export_name`.
+CREATE OR REPLACE VIEW offgridflow.current_carbon_export AS
+SELECT line_items.*
+FROM offgridflow.carbon_export AS line_items
+INNER JOIN offgridflow.current_deliveries AS current_deliveries
+    ON line_items.export_name = current_deliveries.export_name
+    AND line_items.billing_period = current_deliveries.billing_period
+    AND line_items.delivery_id = current_deliveries.delivery_id;

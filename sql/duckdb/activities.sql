@@ -1,0 +1,72 @@
+-- What replaces activities as a whole: of each account's or payer's period the newest batch, whichever source it is
+-- from, and its state:
+--   current   its activities count.
+--   loading   the delivery that it names is not complete. It has overwritten what was there before, in part or in
+--             whole, so nothing of the period counts.
+--   vanished  a newer delivery has nothing of this account any more.
+-- A batch is named after the run that made it, and after a slash the delivery, if it was made from one. Two of one run
+-- are from a delivery that was replaced while it was read, and from the one that replaced it, which alone is complete.
+CREATE OR REPLACE VIEW activity_periods AS
+WITH batches AS (
+    SELECT DISTINCT
+        provider,
+        activity_type,
+        external_id,
+        import_batch_id,
+        split_part(import_batch_id, '/', 1) AS run,
+        CASE
+            WHEN import_batch_id LIKE '%/%' THEN substr(import_batch_id, strpos(import_batch_id, '/') + 1)
+        END AS delivery_id,
+        right(external_id, 7) AS billing_period
+    FROM activities
+),
+complete AS (
+    SELECT DISTINCT billing_period, delivery_id
+    FROM deliveries
+),
+counting AS (
+    SELECT DISTINCT billing_period, delivery_id
+    FROM current_deliveries
+),
+judged AS (
+    SELECT
+        batches.*,
+        CASE
+            WHEN batches.delivery_id IS NULL OR counting.delivery_id IS NOT NULL THEN 'current'
+            WHEN complete.delivery_id IS NULL THEN 'loading'
+            ELSE 'vanished'
+        END AS state
+    FROM batches
+    LEFT JOIN complete
+        ON batches.billing_period = complete.billing_period
+        AND batches.delivery_id = complete.delivery_id
+    LEFT JOIN counting
+        ON batches.billing_period = counting.billing_period
+        AND batches.delivery_id = counting.delivery_id
+),
+ranked AS (
+    SELECT
+        judged.*,
+        row_number() OVER (
+            PARTITION BY provider, activity_type, external_id
+            ORDER BY
+                run DESC,
+                CASE WHEN state = 'current' THEN 1 ELSE 0 END DESC,
+                import_batch_id DESC
+        ) AS place
+    FROM judged
+)
+SELECT provider, activity_type, external_id, import_batch_id, state
+FROM ranked
+WHERE place = 1;
+
+-- The activities that count: each fact once, whichever source it is from.
+CREATE OR REPLACE VIEW current_activities AS
+SELECT activities.*
+FROM activities
+INNER JOIN activity_periods
+    ON activities.provider = activity_periods.provider
+    AND activities.activity_type = activity_periods.activity_type
+    AND activities.external_id = activity_periods.external_id
+    AND activities.import_batch_id = activity_periods.import_batch_id
+WHERE activity_periods.state = 'current';

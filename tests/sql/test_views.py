@@ -1,0 +1,514 @@
+"""The views of current rows, over what the tap really emits, in every dialect at once."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+import pytest
+
+from offgridflow_common.singer.periods import version_key
+from tests.sql.provider import (
+    ACCOUNT,
+    MONTH,
+    OTHER_ACCOUNT,
+    PAYER,
+    carbon,
+    day,
+    emissions,
+    focus,
+    half_loaded,
+    usage,
+    water,
+)
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from tests.sql.provider import Provider
+    from tests.sql.warehouses import Warehouses
+
+COSTS = ["cost_and_usage", "activities", "deliveries"]
+CARBON = ["carbon_export", "activities", "deliveries"]
+OCTOBER = "2026-10"
+
+LINE_ITEMS = (
+    "SELECT billing_period, line_item_product_code, line_item_unblended_cost FROM current_cost_and_usage"
+)
+USAGE = "SELECT service_code, quantity, cost FROM current_activities WHERE activity_type = 'usage'"
+EMISSIONS = """
+    SELECT account_id, service_code, sum(quantity) FROM current_activities
+    WHERE activity_type = 'emissions' AND accounting_method <> 'market_based'
+    GROUP BY account_id, service_code
+"""
+STATES = "SELECT external_id, state FROM activity_periods WHERE external_id LIKE '%/2026-%'"
+EXPORTED = "SELECT usage_account_id, product_code, total_scope_1_emissions_value FROM current_carbon_export"
+
+
+# Deliveries and line items.
+
+
+def test_a_month_restated_with_fewer_rows_ends_with_fewer_rows(
+    provider: Provider, warehouses: Warehouses
+) -> None:
+    provider.export("costs", "cur2")
+    provider.deliver("costs", usage(("AmazonEC2", "Box", 1, 10), ("AmazonS3", "Store", 2, 20)), day(2))
+    provider.deliver("costs", usage(("AmazonEC2", "Box", 4, 40), month=OCTOBER), day(2), month=OCTOBER)
+    warehouses.load(provider.read(COSTS, day(3)).messages)
+    warehouses.install()
+    october = (OCTOBER, "AmazonEC2", 40.0)
+    assert warehouses.ask(LINE_ITEMS) == [
+        (MONTH, "AmazonEC2", 10.0),
+        (MONTH, "AmazonS3", 20.0),
+        october,
+    ]
+    provider.deliver("costs", usage(("AmazonS3", "Store", 3, 30)), day(4))
+    warehouses.load(provider.read(COSTS, day(5)).messages)
+    assert warehouses.ask(LINE_ITEMS) == [(MONTH, "AmazonS3", 30.0), october]
+    assert warehouses.ask(USAGE) == [("AmazonEC2", 4.0, 40.0), ("AmazonS3", 3.0, 30.0)]
+    assert warehouses.ask("SELECT count(*) FROM cost_and_usage") == [(4,)]
+
+
+def test_a_month_restated_to_nothing_ends_with_nothing(provider: Provider, warehouses: Warehouses) -> None:
+    provider.export("costs", "cur2")
+    lines = usage(("AmazonEC2", "Box", 1, 10))
+    provider.deliver("costs", lines, day(2))
+    warehouses.load(provider.read(COSTS, day(3)).messages)
+    provider.deliver("costs", lines.slice(0, 0), day(4))
+    warehouses.load(provider.read(COSTS, day(5)).messages)
+    warehouses.install()
+    assert warehouses.ask(LINE_ITEMS) == []
+    assert warehouses.ask(USAGE) == []
+
+
+@pytest.mark.parametrize("rows", [1, 2])
+def test_a_half_loaded_delivery_leaves_the_line_items_that_were_there(
+    rows: int, provider: Provider, warehouses: Warehouses
+) -> None:
+    provider.export("costs", "cur2")
+    provider.deliver("costs", usage(("AmazonEC2", "Box", 1, 10)), day(2))
+    warehouses.load(provider.read(COSTS, day(3)).messages)
+    warehouses.install()
+    before = warehouses.ask(LINE_ITEMS)
+    provider.deliver("costs", usage(*[("AmazonS3", "Store", 1, 1)] * 3), day(4))
+    run = provider.read(COSTS, day(5))
+    warehouses.load(half_loaded(run.messages, "cost_and_usage", rows))
+    assert warehouses.ask("SELECT count(*) FROM cost_and_usage") == [(1 + rows,)]
+    assert warehouses.ask(LINE_ITEMS) == before
+    warehouses.load(run.messages)
+    assert warehouses.ask(LINE_ITEMS) == [(MONTH, "AmazonS3", 1.0)] * 3
+
+
+def test_a_first_delivery_shows_when_all_of_it_is_there(provider: Provider, warehouses: Warehouses) -> None:
+    provider.export("costs", "cur2")
+    provider.deliver("costs", usage(("AmazonEC2", "Box", 1, 10)), day(2))
+    run = provider.read(COSTS, day(3))
+    warehouses.load(half_loaded(run.messages, "deliveries", 0))
+    warehouses.install()
+    assert warehouses.ask("SELECT count(*) FROM cost_and_usage") == [(1,)]
+    assert warehouses.ask(LINE_ITEMS) == []
+    warehouses.load(run.messages)
+    assert warehouses.ask(LINE_ITEMS) == [(MONTH, "AmazonEC2", 10.0)]
+
+
+def test_each_export_of_a_month_has_its_own_newest_delivery(
+    provider: Provider, warehouses: Warehouses
+) -> None:
+    for number, name in enumerate(("one", "two")):
+        provider.export(name, "cur2")
+        provider.deliver(name, usage(("AmazonEC2", "Box", 1, 1 + number)), day(2 + number))
+    warehouses.load(provider.read(COSTS, day(4)).messages)
+    provider.deliver("one", usage(("AmazonEC2", "Box", 1, 8)), day(5))
+    warehouses.load(provider.read(COSTS, day(6)).messages)
+    warehouses.install()
+    question = "SELECT export_name, line_item_unblended_cost FROM current_cost_and_usage"
+    assert warehouses.ask(question) == [("one", 8.0), ("two", 2.0)]
+
+
+def test_of_deliveries_of_one_moment_that_of_the_greater_id_counts(
+    provider: Provider, warehouses: Warehouses
+) -> None:
+    provider.export("costs", "cur2")
+    for delivery_id, cost in (("B", 2), ("a", 3), ("A", 1)):
+        provider.deliver("costs", usage(("AmazonEC2", "Box", 1, cost)), day(2), delivery_id=delivery_id)
+        warehouses.load(provider.read(COSTS, day(3)).messages)
+    warehouses.install()
+    assert warehouses.ask(LINE_ITEMS) == [(MONTH, "AmazonEC2", 3.0)]
+
+
+def test_rows_of_focus_follow_their_deliveries(provider: Provider, warehouses: Warehouses) -> None:
+    select = ["focus_costs", "activities", "deliveries"]
+    provider.export("focus", "focus")
+    provider.deliver("focus", focus(("AmazonEC2", 1, 10), ("AmazonS3", 2, 20)), day(2))
+    warehouses.load(provider.read(select, day(3)).messages)
+    warehouses.install()
+    provider.deliver("focus", focus(("AmazonS3", 3, 30)), day(4))
+    run = provider.read(select, day(5))
+    question = "SELECT x_service_code, billed_cost FROM current_focus_costs"
+    warehouses.load(half_loaded(run.messages, "deliveries", 0))
+    assert warehouses.ask(question) == [("AmazonEC2", 10.0), ("AmazonS3", 20.0)]
+    warehouses.load(run.messages)
+    assert warehouses.ask(question) == [("AmazonS3", 30.0)]
+
+
+# Model versions.
+
+
+#: Of each pair the second is newer.
+VERSIONS = (
+    ("v3.0.0", "v3.0.1"),
+    ("v3.0.9", "v3.0.10"),
+    ("v3.9.0", "v3.10.0"),
+    ("v9.0.0", "v10.0.0"),
+    ("v3.0.0-rc1", "v3.0.0"),
+    ("v3.0.0-rc1", "v3.0.0-rc2"),
+    ("v3.0.0-rc.1", "v3.0.0-rc1"),
+    ("v3.0.0", "v3.0.1-rc1"),
+    ("v3.0.10-rc1", "v3.0.10"),
+    ("3.0.0", "v3.0.1"),
+    ("V3.0.0", "v3.0.1"),
+    ("v3", "v3.1"),
+    ("v3.0.0-9", "v3.0.0"),
+    ("latest", "v0.0.1"),
+)
+
+
+@pytest.mark.parametrize("newest_comes", ["last", "first"])
+def test_of_a_month_the_newest_model_version_counts_whenever_it_came(
+    newest_comes: str, provider: Provider, warehouses: Warehouses
+) -> None:
+    """An export for each pair of versions, made after the one that was read."""
+    provider.export("carbon", "carbon")
+    provider.deliver("carbon", carbon((ACCOUNT, "AmazonEC2", 1.0)), day(2), version="v3.0.1")
+    messages = provider.read(["carbon_export", "deliveries"], day(5)).messages
+    (delivery,) = (
+        message["record"]
+        for message in messages
+        if message.get("stream") == "deliveries" and message["type"] == "RECORD"
+    )
+    moments = (day(2), day(4)) if newest_comes == "last" else (day(4), day(2))
+    warehouses.load(messages)
+    warehouses.install()
+    for pair in VERSIONS:
+        assert version_key(pair[0]) < version_key(pair[1])
+        records = [
+            {
+                **delivery,
+                "export_name": " ".join(pair),
+                "delivery_id": version,
+                "delivered_at": moment.isoformat(),
+                "model_version": version,
+            }
+            for version, moment in zip(pair, moments, strict=True)
+        ]
+        warehouses.load({"type": "RECORD", "stream": "deliveries", "record": record} for record in records)
+    question = "SELECT export_name, model_version FROM current_deliveries WHERE export_name <> 'carbon'"
+    assert dict(warehouses.ask(question)) == {" ".join(pair): pair[1] for pair in VERSIONS}
+
+
+def test_model_versions_are_never_summed_and_a_half_loaded_one_does_not_show(
+    provider: Provider, warehouses: Warehouses
+) -> None:
+    provider.export("carbon", "carbon")
+    old = carbon((ACCOUNT, "AmazonEC2", 8.0), (ACCOUNT, "AmazonS3", 16.0), version="v3.0.9")
+    provider.deliver("carbon", old, day(2), version="v3.0.9")
+    warehouses.load(provider.read(CARBON, day(3)).messages)
+    warehouses.install()
+    shown = [(ACCOUNT, "AmazonEC2", 1.0), (ACCOUNT, "AmazonS3", 2.0)]
+    assert warehouses.ask(EXPORTED) == shown
+    assert warehouses.ask(EMISSIONS) == [(ACCOUNT, "AmazonEC2", 8000.0), (ACCOUNT, "AmazonS3", 16000.0)]
+    new = carbon((ACCOUNT, "AmazonEC2", 24.0), version="v3.0.10")
+    provider.deliver("carbon", new, day(4), version="v3.0.10")
+    run = provider.read(CARBON, day(5))
+    warehouses.load(half_loaded(run.messages, "deliveries", 0))
+    assert warehouses.ask(EXPORTED) == shown
+    warehouses.load(run.messages)
+    assert warehouses.ask(EXPORTED) == [(ACCOUNT, "AmazonEC2", 3.0)]
+    assert warehouses.ask(EMISSIONS) == [(ACCOUNT, "AmazonEC2", 24000.0)]
+
+
+def test_an_older_model_version_that_is_delivered_again_changes_nothing(
+    provider: Provider, warehouses: Warehouses
+) -> None:
+    provider.export("carbon", "carbon")
+    for version, moment, tonnes in (("v3.0.0", 2, 8.0), ("v3.0.1", 3, 16.0), ("v3.0.0", 5, 24.0)):
+        rows = carbon((ACCOUNT, "AmazonEC2", tonnes), version=version)
+        provider.deliver("carbon", rows, day(moment), version=version)
+        warehouses.load(provider.read(CARBON, day(moment + 1)).messages)
+    warehouses.install()
+    assert warehouses.ask("SELECT count(*) FROM deliveries") == [(3,)]
+    assert warehouses.ask(EXPORTED) == [(ACCOUNT, "AmazonEC2", 2.0)]
+    assert warehouses.ask(EMISSIONS) == [(ACCOUNT, "AmazonEC2", 16000.0)]
+
+
+# What the API reports.
+
+
+def test_what_vanished_from_a_restated_month_is_not_current(
+    provider: Provider, warehouses: Warehouses
+) -> None:
+    select = ["carbon_emissions", "activities", "deliveries"]
+    kept = emissions((ACCOUNT, "AmazonEC2", 1.0))
+    provider.server.set_month(MONTH, [*kept, *emissions((ACCOUNT, "AmazonS3", 2.0))])
+    provider.server.set_month(OCTOBER, kept)
+    warehouses.load(provider.read(select, day(3)).messages)
+    warehouses.install()
+    question = """
+        SELECT period_start, service, total_lbm_carbon_emissions FROM current_carbon_emissions
+    """
+    september, october = datetime(2026, 9, 1), datetime(2026, 10, 1)  # noqa: DTZ001 - UTC, see `ask`
+    assert warehouses.ask(question) == [
+        (october, "AmazonEC2", 1.0),
+        (september, "AmazonEC2", 1.0),
+        (september, "AmazonS3", 2.0),
+    ]
+    provider.server.set_month(MONTH, emissions((ACCOUNT, "AmazonEC2", 4.0)))
+    warehouses.load(provider.read(select, day(4)).messages)
+    assert warehouses.ask(question) == [(october, "AmazonEC2", 1.0), (september, "AmazonEC2", 4.0)]
+    assert warehouses.ask(EMISSIONS) == [(ACCOUNT, "AmazonEC2", 5000.0)]
+    assert warehouses.ask("SELECT count(*) FROM carbon_emissions") == [(3,)]
+
+
+def test_what_vanished_from_a_restated_year_of_water_is_not_current(
+    provider: Provider, warehouses: Warehouses
+) -> None:
+    select = ["water_allocation", "activities", "deliveries"]
+    provider.server.set_year(2026, water((ACCOUNT, "AmazonEC2", 1.5), (ACCOUNT, "AmazonS3", 2.5)))
+    warehouses.load(provider.read(select, day(3)).messages)
+    provider.server.set_year(2026, water((ACCOUNT, "AmazonS3", 3.5)))
+    warehouses.load(provider.read(select, day(4)).messages)
+    warehouses.install()
+    question = "SELECT service, total_water_withdrawals FROM current_water_allocation"
+    assert warehouses.ask(question) == [("AmazonS3", 3.5)]
+    activities = "SELECT service_code, quantity, unit FROM current_activities"
+    assert warehouses.ask(activities) == [("AmazonS3", 3.5, "m3")]
+
+
+def test_months_that_a_run_does_not_read_again_stay(provider: Provider, warehouses: Warehouses) -> None:
+    select = ["carbon_emissions", "activities", "deliveries"]
+    for month in ("2026-07", "2026-08", MONTH):
+        provider.server.set_month(month, emissions((ACCOUNT, "AmazonEC2", 1.0)))
+    for moment in (3, 4):
+        warehouses.load(provider.read(select, day(moment), lookback_months=1).messages)
+    warehouses.install()
+    assert warehouses.ask("SELECT count(DISTINCT retrieved_at) FROM current_carbon_emissions") == [(2,)]
+    assert warehouses.ask("SELECT count(*) FROM current_carbon_emissions") == [(3,)]
+    assert warehouses.ask(EMISSIONS) == [(ACCOUNT, "AmazonEC2", 3000.0)]
+
+
+def test_organisations_that_are_read_one_after_another_stand_beside_each_other(
+    provider: Provider, warehouses: Warehouses
+) -> None:
+    """One set of credentials sees one organisation; several taps may fill one schema."""
+    select = ["carbon_emissions", "activities", "deliveries"]
+    for moment, account in ((3, ACCOUNT), (4, OTHER_ACCOUNT), (5, ACCOUNT)):
+        provider.server.set_month(MONTH, emissions((account, "AmazonEC2", float(moment))))
+        warehouses.load(provider.read_as_another(select, day(moment)).messages)
+    warehouses.install()
+    question = "SELECT account_id, total_lbm_carbon_emissions FROM current_carbon_emissions"
+    assert warehouses.ask(question) == [(ACCOUNT, 5.0), (OTHER_ACCOUNT, 4.0)]
+    assert warehouses.ask(EMISSIONS) == [
+        (ACCOUNT, "AmazonEC2", 5000.0),
+        (OTHER_ACCOUNT, "AmazonEC2", 4000.0),
+    ]
+
+
+# Activities of deliveries.
+
+
+@pytest.mark.parametrize("rows", [1, 2])
+def test_a_month_of_activities_is_whole_or_absent_while_it_is_replaced(
+    rows: int, provider: Provider, warehouses: Warehouses
+) -> None:
+    provider.export("costs", "cur2")
+    provider.deliver("costs", usage(("AmazonEC2", "Box", 1, 10), ("AmazonS3", "Store", 2, 20)), day(2))
+    provider.deliver("costs", usage(("AmazonRDS", "Base", 4, 40), month=OCTOBER), day(2), month=OCTOBER)
+    warehouses.load(provider.read(COSTS, day(3)).messages)
+    warehouses.install()
+    other = ("AmazonRDS", 4.0, 40.0)
+    assert warehouses.ask(USAGE) == [("AmazonEC2", 1.0, 10.0), other, ("AmazonS3", 2.0, 20.0)]
+    new = usage(("AmazonEC2", "Box", 8, 80), ("AmazonEFS", "Files", 1, 1), ("AWSLambda", "Run", 2, 2))
+    provider.deliver("costs", new, day(4))
+    run = provider.read(COSTS, day(5))
+    warehouses.load(half_loaded(run.messages, "activities", rows))
+    assert warehouses.ask(USAGE) == [other]
+    assert warehouses.ask(STATES) == [(f"{PAYER}/{MONTH}", "loading"), (f"{PAYER}/{OCTOBER}", "current")]
+    warehouses.load(run.messages)
+    assert warehouses.ask(USAGE) == [
+        ("AWSLambda", 2.0, 2.0),
+        ("AmazonEC2", 8.0, 80.0),
+        ("AmazonEFS", 1.0, 1.0),
+        other,
+    ]
+    assert {state for _, state in warehouses.ask(STATES)} == {"current"}
+
+
+def test_an_account_that_vanished_from_a_restated_month_is_not_current(
+    provider: Provider, warehouses: Warehouses
+) -> None:
+    provider.export("carbon", "carbon")
+    both = carbon((ACCOUNT, "AmazonEC2", 1.0), (OTHER_ACCOUNT, "AmazonEC2", 2.0))
+    provider.deliver("carbon", both, day(2), version="v3.0.1")
+    warehouses.load(provider.read(CARBON, day(3)).messages)
+    warehouses.install()
+    provider.deliver("carbon", carbon((ACCOUNT, "AmazonEC2", 3.0)), day(4), version="v3.0.1")
+    warehouses.load(provider.read(CARBON, day(5)).messages)
+    assert warehouses.ask(EMISSIONS) == [(ACCOUNT, "AmazonEC2", 3000.0)]
+    assert warehouses.ask(STATES) == [
+        (f"{ACCOUNT}/{MONTH}", "current"),
+        (f"{OTHER_ACCOUNT}/{MONTH}", "vanished"),
+    ]
+
+
+def test_a_delivery_that_was_replaced_while_it_was_read_never_counts(
+    provider: Provider, warehouses: Warehouses
+) -> None:
+    provider.export("costs", "cur2")
+    provider.deliver("costs", usage(("AmazonEC2", "Box", 1, 10)), day(2), delivery_id="z-was-first")
+    first = provider.read_as_another(COSTS, day(3))
+    warehouses.load(half_loaded(first.messages, "deliveries", 0))
+    provider.deliver("costs", usage(("AmazonS3", "Store", 2, 20)), day(3), delivery_id="a-was-second")
+    warehouses.load(provider.read_as_another(COSTS, day(3)).messages)
+    warehouses.install()
+    assert warehouses.ask(USAGE) == [("AmazonS3", 2.0, 20.0)]
+    assert warehouses.ask(STATES) == [(f"{PAYER}/{MONTH}", "current")]
+
+
+def test_activities_that_are_read_again_by_day_replace_those_by_month(
+    provider: Provider, warehouses: Warehouses
+) -> None:
+    """The grain is part of what a fact is, so these are other ids of the same delivery."""
+    provider.export("costs", "cur2")
+    provider.deliver("costs", usage(("AmazonEC2", "Box", 1, 10)), day(2))
+    warehouses.load(provider.read_as_another(COSTS, day(3)).messages)
+    warehouses.load(provider.read_as_another(COSTS, day(4), activity_grain="day").messages)
+    warehouses.install()
+    assert warehouses.ask("SELECT count(*) FROM activities") == [(2,)]
+    assert warehouses.ask(USAGE) == [("AmazonEC2", 1.0, 10.0)]
+
+
+# From one source to another.
+
+
+@pytest.mark.parametrize("delivered", [1, 4], ids=["delivered before the API was read", "delivered after"])
+def test_emissions_that_move_from_the_api_to_a_carbon_export_count_once(
+    delivered: int, provider: Provider, warehouses: Warehouses
+) -> None:
+    provider.server.set_month(
+        MONTH, emissions((ACCOUNT, "AmazonEC2", 1.0), (ACCOUNT, "Other", 2.0), (OTHER_ACCOUNT, "Other", 4.0))
+    )
+    warehouses.load(provider.read(CARBON, day(3)).messages)
+    warehouses.install()
+    provider.export("carbon", "carbon")
+    exported = carbon(
+        (ACCOUNT, "AmazonEC2", 1.0), (ACCOUNT, "AmazonS3", 2.0), (OTHER_ACCOUNT, "AmazonS3", 4.0)
+    )
+    provider.deliver("carbon", exported, day(delivered), version="v3.0.1")
+    warehouses.load(provider.read(CARBON, day(5)).messages)
+    assert warehouses.ask(EMISSIONS) == [
+        (ACCOUNT, "AmazonEC2", 1000.0),
+        (ACCOUNT, "AmazonS3", 2000.0),
+        (OTHER_ACCOUNT, "AmazonS3", 4000.0),
+    ]
+    assert warehouses.ask("SELECT DISTINCT source FROM current_activities") == [("aws_carbon_export",)]
+
+
+def test_emissions_that_move_back_to_the_api_count_once(provider: Provider, warehouses: Warehouses) -> None:
+    provider.export("carbon", "carbon")
+    exported = carbon((ACCOUNT, "AmazonEC2", 1.0), (ACCOUNT, "AmazonS3", 2.0))
+    provider.deliver("carbon", exported, day(2), version="v3.0.1")
+    warehouses.load(provider.read(CARBON, day(3)).messages)
+    warehouses.install()
+    provider.exports.clear()
+    provider.server.set_month(MONTH, emissions((ACCOUNT, "AmazonEC2", 1.0), (ACCOUNT, "Other", 2.0)))
+    warehouses.load(provider.read(CARBON, day(4)).messages)
+    assert warehouses.ask(EMISSIONS) == [(ACCOUNT, "AmazonEC2", 1000.0), (ACCOUNT, "Other", 2000.0)]
+
+
+@pytest.mark.parametrize("delivered", [1, 4], ids=["delivered before", "delivered after"])
+@pytest.mark.parametrize("kind", ["cur2", "focus"], ids=["the same ids", "other ids"])
+def test_usage_that_moves_to_another_export_counts_once(
+    kind: str, delivered: int, provider: Provider, warehouses: Warehouses
+) -> None:
+    old: dict[str, pa.Table] = {
+        "cur2": usage(("AmazonEC2", "Box", 1, 10), ("AmazonS3", "Old", 2, 20)),
+        "focus": focus(("AmazonEC2", 1, 10), ("AmazonS3", 2, 20)),
+    }
+    provider.export("old", kind)
+    provider.deliver("old", old[kind], day(2))
+    warehouses.load(provider.read(COSTS, day(3)).messages)
+    warehouses.install()
+    assert warehouses.ask(USAGE) == [("AmazonEC2", 1.0, 10.0), ("AmazonS3", 2.0, 20.0)]
+    provider.export("new", "cur2")
+    provider.exports.reverse()
+    new = usage(("AmazonEC2", "Box", 1, 10), ("AmazonS3", "New", 2, 20))
+    provider.deliver("new", new, day(delivered))
+    warehouses.load(provider.read(COSTS, day(5)).messages)
+    assert warehouses.ask(USAGE) == [("AmazonEC2", 1.0, 10.0), ("AmazonS3", 2.0, 20.0)]
+    assert warehouses.ask(STATES) == [(f"{PAYER}/{MONTH}", "current")]
+    provider.deliver("old", old[kind].slice(0, 1), day(6))
+    warehouses.load(provider.read(COSTS, day(7)).messages)
+    assert warehouses.ask(USAGE) == [("AmazonEC2", 1.0, 10.0), ("AmazonS3", 2.0, 20.0)]
+
+
+def test_usage_and_emissions_of_one_account_and_month_do_not_replace_each_other(
+    provider: Provider, warehouses: Warehouses
+) -> None:
+    provider.export("costs", "cur2")
+    provider.deliver("costs", usage(("AmazonEC2", "Box", 1, 10), payer=ACCOUNT), day(2))
+    provider.server.set_month(MONTH, emissions((ACCOUNT, "AmazonEC2", 1.0)))
+    warehouses.load(provider.read(COSTS, day(3)).messages)
+    warehouses.install()
+    assert warehouses.ask(STATES) == [(f"{ACCOUNT}/{MONTH}", "current")] * 2
+    assert warehouses.ask(USAGE) == [("AmazonEC2", 1.0, 10.0)]
+    assert warehouses.ask(EMISSIONS) == [(ACCOUNT, "AmazonEC2", 1000.0)]
+
+
+# Reports.
+
+
+@pytest.fixture
+def reported(provider: Provider, warehouses: Warehouses) -> Warehouses:
+    """Two months of emissions, of which one was restated, a year of water, and a month of usage."""
+    select = ["activities", "deliveries"]
+    provider.export("costs", "cur2")
+    provider.deliver("costs", usage(("AmazonEC2", "Box", 1, 10), ("AmazonEC2", "Big", 2, 20)), day(2))
+    provider.server.set_year(2026, water((ACCOUNT, "AmazonEC2", 1.5)))
+    provider.server.set_month(MONTH, emissions((ACCOUNT, "AmazonEC2", 4.0), (OTHER_ACCOUNT, "AmazonS3", 4.0)))
+    provider.server.set_month(OCTOBER, emissions((ACCOUNT, "AmazonEC2", 2.0)))
+    warehouses.load(provider.read(select, day(3)).messages)
+    provider.server.set_month(OCTOBER, emissions((ACCOUNT, "AmazonS3", 1.0)))
+    warehouses.load(provider.read(select, day(4)).messages)
+    warehouses.install()
+    return warehouses
+
+
+def test_emissions_by_month_are_those_of_the_provider_by_both_methods(reported: Warehouses) -> None:
+    september, october = datetime(2026, 9, 1), datetime(2026, 10, 1)  # noqa: DTZ001 - days
+    scopes = (1000.0, 4000.0, 2000.0, 3000.0, 2500.0)
+    assert reported.ask("SELECT * FROM emissions_by_month") == [
+        ("aws", october, *(kg / 8 for kg in scopes), 1000.0, 687.5),
+        ("aws", september, *scopes, 8000.0, 5500.0),
+    ]
+
+
+def test_emissions_by_service_add_up_to_those_by_month(reported: Warehouses) -> None:
+    september, october = datetime(2026, 9, 1), datetime(2026, 10, 1)  # noqa: DTZ001 - days
+    ec2, s3 = "Amazon Elastic Compute Cloud", "Amazon Simple Storage Service"
+    assert reported.ask("SELECT * FROM emissions_by_service") == [
+        ("aws", october, "cloud_storage", "AmazonS3", s3, 1000.0, 687.5),
+        ("aws", september, "cloud_compute", "AmazonEC2", ec2, 4000.0, 2750.0),
+        ("aws", september, "cloud_storage", "AmazonS3", s3, 4000.0, 2750.0),
+    ]
+    sums = (
+        "SELECT month, sum(location_based_kg), sum(market_based_kg) FROM emissions_by_service GROUP BY month"
+    )
+    totals = "SELECT month, location_based_kg, market_based_kg FROM emissions_by_month"
+    assert reported.ask(sums) == reported.ask(totals)
+
+
+def test_the_cost_of_usage_is_without_water_and_emissions(reported: Warehouses) -> None:
+    september = datetime(2026, 9, 1)  # noqa: DTZ001 - a day
+    assert reported.ask("SELECT * FROM usage_cost_by_service") == [
+        ("aws", september, "cloud_compute", "AmazonEC2", "Amazon Elastic Compute Cloud", "USD", 30.0)
+    ]
