@@ -207,10 +207,10 @@ def _moment(config: Mapping[str, Any], name: str, errors: list[str]) -> datetime
         return None
     try:
         moment = datetime.fromisoformat(text)
-    except ValueError:
+        return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+    except (ValueError, OverflowError):
         errors.append(f"{name} must be a date like 2025-01-01 or 2025-01-01T00:00:00Z, got '{text}'")
         return None
-    return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def month_of(moment: date | datetime) -> str:

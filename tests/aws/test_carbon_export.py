@@ -216,7 +216,12 @@ def test_of_two_exports_of_a_payer_the_newest_version_of_a_month_is_told(
 
 @pytest.mark.parametrize(
     "content",
-    [None, b"", gzip.compress(b""), gzip.compress(",".join(carbon_columns()).encode() + b"\n")],
+    [
+        None,
+        b"",
+        gzip.compress(b"", mtime=0),
+        gzip.compress(",".join(carbon_columns()).encode() + b"\n", mtime=0),
+    ],
     ids=["no rows in Parquet", "no bytes", "no bytes in gzip", "a header"],
 )
 def test_a_month_without_data_is_a_delivery_without_rows(shelf: Shelf, content: bytes | None) -> None:

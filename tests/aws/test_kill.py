@@ -122,6 +122,22 @@ def test_a_run_that_is_killed_again_and_again_is_completed_at_last(
     assert landed(*runs) == landed(whole)
 
 
+def test_a_month_that_was_half_read_and_is_delivered_anew_is_read_from_its_beginning(
+    bench: Bench, whole: Run, start_tap: StartTap
+) -> None:
+    running = start_tap(bench.config(), select=["cost_and_usage", "deliveries"])
+    last = whole.stdout.rindex(b'{"type":"RECORD","stream":"cost_and_usage"')
+    stdout = read_bytes(running, last - PIPE_BYTES)
+    running.kill()
+    killed = complete_lines(stdout + running.communicate(timeout=SECONDS)[0])
+    assert {row["billing_period"] for row in killed.records()} >= {"2026-08"}
+    for month in MONTHS:
+        bench.publish(month, 12, seed=5)
+    rest = bench.read(killed.state)
+    assert Counter(row["billing_period"] for row in rest.records()) == dict.fromkeys(MONTHS, 12)
+    assert len(landed(killed, rest)["cost_and_usage"]) == 12 * len(MONTHS)
+
+
 @pytest.mark.parametrize("unbuffered", ["", "1"])
 def test_a_run_that_is_asked_to_end_in_the_middle_of_a_block_ends_after_a_whole_line_and_a_state(
     bench: Bench, start_tap: StartTap, spool_dir: Path, monkeypatch: pytest.MonkeyPatch, unbuffered: str

@@ -90,14 +90,15 @@ def test_trap_13_times_are_utc_wherever_the_tap_runs_and_tax_lasts_its_month(
     assert [(r["period_start"], r["metadata"]["line_items"]) for r in usage] == [(utc[0], "1")] * 2
 
 
-def test_trap_14_a_region_is_found_wherever_the_line_item_has_it(shelf: Shelf) -> None:
+@pytest.mark.parametrize("nothing", [None, ""], ids=["null", "no text"])
+def test_trap_14_a_region_is_found_wherever_the_line_item_has_it(shelf: Shelf, nothing: Any) -> None:
     """In the map, in three columns, in the usage type; global and unknown are not the same."""
-    maps = [[("region", "eu-west-1")], [], None, [], [], [("region", "global")], []]
+    maps = [[("region", "eu-west-1")], [], None, [("region", nothing)], [], [("region", "global")], []]
     data = line_items(
         product=pa.array(maps, REGIONS),
-        product_region_code=["us-east-1", "us-east-2", None, None, None, None, None],
-        product_from_region_code=[None, None, "us-west-1", None, None, None, None],
-        product_to_region_code=[None, None, None, "us-west-2", None, None, None],
+        product_region_code=["us-east-1", "us-east-2", *[nothing] * 5],
+        product_from_region_code=[nothing, nothing, "us-west-1", *[nothing] * 4],
+        product_to_region_code=[*[nothing] * 3, "us-west-2", *[nothing] * 3],
         line_item_usage_type=["a", "b", "c", "d", "EUC1-BoxUsage", "f", "g"],
     )
     shelf.cur2(PERIOD, data)

@@ -12,7 +12,15 @@ import polars as pl
 import pytest
 from singer_sdk.helpers._typing import is_datetime_type
 
-from offgridflow_common.columns import TIMESTAMP_FORMAT, Column, Kind, json_schema, polars_schema
+from offgridflow_common.columns import (
+    TIMESTAMP_FORMAT,
+    Column,
+    Kind,
+    json_schema,
+    polars_schema,
+    read_columns,
+    squashed,
+)
 
 MOMENT = datetime(2026, 3, 1, 12, 30, 0, 250, tzinfo=UTC)
 
@@ -84,3 +92,16 @@ def test_columns_stand_in_the_order_of_their_declaration() -> None:
 def test_a_column_does_not_change() -> None:
     with pytest.raises(dataclasses.FrozenInstanceError):
         Column("x").name = "y"  # type: ignore[misc]  # the assignment is what is refused
+
+
+def test_columns_can_be_declared_in_a_file_of_a_package() -> None:
+    columns = read_columns("offgridflow_common", "data/focus_columns.csv")
+    assert len({column.name for column in columns}) == len(columns) > 50
+    kinds = {column.name: column.kind for column in columns}
+    assert (kinds["billed_cost"], kinds["tags"]) == (Kind.NUMBER, Kind.STRING_MAP)
+    assert kinds["billing_period_start"] is Kind.TIMESTAMP
+
+
+@pytest.mark.parametrize("name", ["BilledCost", "billed_cost", "billedcost", "BILLED_COST"])
+def test_spellings_of_a_name_are_squashed_into_one(name: str) -> None:
+    assert squashed(name) == "billedcost"

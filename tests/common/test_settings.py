@@ -13,6 +13,7 @@ import pytest
 from singer_sdk import typing as th
 from singer_sdk.exceptions import ConfigValidationError
 
+from offgridflow_common.redaction import register_secrets
 from offgridflow_common.settings import (
     CommonSettings,
     RequestDefaults,
@@ -110,6 +111,11 @@ def test_the_end_is_kept_to_the_second() -> None:
     assert (end, end.tzinfo) == (datetime(2025, 3, 15, 10, tzinfo=UTC), UTC)
 
 
+@pytest.mark.parametrize("end", ["2026-11-24", "9999-12-31", None])
+def test_nothing_is_wanted_that_lies_ahead(end: str | None) -> None:
+    assert parsed(end_date=end).end == NOW
+
+
 @pytest.mark.parametrize("name", ["start_date", "end_date"])
 @pytest.mark.parametrize(
     "text",
@@ -164,6 +170,16 @@ def test_all_that_is_wrong_is_reported_at_once() -> None:
     assert [error.split()[0] for error in errors] == [
         *("start_date", "end_date", "spool_dir", "mapping_overrides_path"),
     ]
+
+
+def test_what_a_tap_found_wrong_is_reported_with_the_rest_and_without_secrets() -> None:
+    defaults = {name: schema["default"] for name, schema in PROPERTIES.items() if "default" in schema}
+    register_secrets(["hunter2-hunter2"])
+    with pytest.raises(ConfigValidationError) as caught:
+        parse_common(defaults | {"end_date": "y"}, NOW, ["password 'hunter2-hunter2' is too short"])
+    assert caught.value.errors[0] == "password '***' is too short"
+    assert caught.value.errors[1].startswith("end_date must be")
+    assert "hunter2" not in str(caught.value)
 
 
 @pytest.mark.parametrize(

@@ -51,6 +51,7 @@ def plugins(once: Once) -> Path:
     """The tap and the loader as `meltano.yml` installs them, in a folder beside the checkout's own."""
 
     def install(folder: Path) -> None:
+        shutil.copy(PROJECT / "meltano.yml", folder / "meltano.yml before")
         Pipeline(PROJECT, folder, {}, waiting=lambda _: None, home=folder).command("install")
 
     return once("plugins", install)

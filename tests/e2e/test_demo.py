@@ -182,6 +182,12 @@ def test_a_row_that_is_lost_makes_the_demo_fail(told: Path) -> None:
     assert (told / "verdict after a loss").read_text() == "agrees: False"
 
 
+def test_meltano_leaves_the_project_as_it_is(told: Path, plugins: Path) -> None:
+    # Meltano likes to write the file anew, in its own order and with what it misses.
+    assert told.is_dir()
+    assert (PROJECT / "meltano.yml").read_text() == (plugins / "meltano.yml before").read_text()
+
+
 def test_an_interrupt_stops_all_that_was_started(
     meltano_home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

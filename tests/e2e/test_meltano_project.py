@@ -15,8 +15,7 @@ from packaging.specifiers import SpecifierSet
 from ruamel.yaml import YAML
 
 from tap_offgridflow_aws.tap import TapOffgridflowAws
-
-PROJECT = Path(__file__).parents[2]
+from tests.e2e.conftest import PROJECT
 
 #: A text for each kind of setting, as it comes from an environment variable.
 TEXTS = {

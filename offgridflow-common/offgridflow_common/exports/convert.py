@@ -12,6 +12,9 @@ from offgridflow_common.columns import TIMESTAMP_FORMAT, Kind
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+#: Up to here a number of 64 bits holds every integer.
+_EXACT_INTEGERS = 2**53
+
 _UTC_MICROSECONDS = pl.Datetime("us", "UTC")
 
 
@@ -69,12 +72,17 @@ def _text(values: pl.Series) -> pl.Series:
     dtype = values.dtype
     if isinstance(dtype, pl.Datetime):
         return _timestamp(values).dt.strftime(TIMESTAMP_FORMAT)
-    if dtype.is_float() and (values.drop_nulls().is_finite() & (values.drop_nulls() % 1 == 0)).all():
-        # An id that became a number on its way stays without a fraction.
-        return values.cast(pl.Int64).cast(pl.String)
+    if dtype.is_float():
+        texts = [None if value is None else _number_text(value) for value in values]
+        return pl.Series(values.name, texts, dtype=pl.String)
     if dtype.is_nested():
         raise TypeError(f"expected text, got {dtype}")
     return values.cast(pl.String)
+
+
+def _number_text(value: float) -> str:
+    """An id that became a number on its way stays without a fraction."""
+    return str(int(value)) if value.is_integer() and abs(value) < _EXACT_INTEGERS else repr(value)
 
 
 def _number(values: pl.Series) -> pl.Series:

@@ -97,7 +97,8 @@ class CsvReader:
 
     def _take_header(self) -> bytes:
         while (end := _record_end(self._pending, first=True)) < 0 and self._fill():
-            pass
+            if len(self._pending) > _LONGEST_RECORD:
+                raise ValueError("a quote that is never closed, in the header")
         cut = end if end >= 0 else len(self._pending)
         header, self._pending = self._pending[:cut], self._pending[cut:]
         return header.removeprefix(_BYTE_ORDER_MARK).rstrip(b"\r\n")
@@ -126,10 +127,13 @@ def _record_end(data: bytes, *, first: bool = False) -> int:
     A newline ends a record if an even number of quotes stands before it.
     """
     if first:
-        end = data.find(b"\n")
-        while end >= 0 and data.count(b'"', 0, end) % 2:
-            end = data.find(b"\n", end + 1)
-        return end + 1 if end >= 0 else -1
+        start = quotes = 0
+        while (end := data.find(b"\n", start)) >= 0:
+            quotes += data.count(b'"', start, end)
+            if quotes % 2 == 0:
+                return end + 1
+            start = end + 1
+        return -1
     # From the end: quotes are counted once, then only those between one newline and the one before it.
     end = data.rfind(b"\n")
     quotes = data.count(b'"', 0, end) if end >= 0 else 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import gzip
 import zipfile
 import zlib
@@ -104,7 +105,10 @@ def _explained(where: str) -> Iterator[None]:
         yield
     except (EOFError, gzip.BadGzipFile, zlib.error, zipfile.BadZipFile) as error:
         raise _damaged(where, f"a damaged file ({error})") from error
-    except (pl.exceptions.PolarsError, OSError, TypeError, ValueError) as error:
+    # RuntimeError is what an encrypted archive raises.
+    except (pl.exceptions.PolarsError, csv.Error, OSError, RuntimeError, TypeError, ValueError) as error:
+        raise _damaged(where, f"a file that cannot be read ({_first_line(error)})") from error
+    except pl.exceptions.PanicException as error:
         raise _damaged(where, f"a file that cannot be read ({_first_line(error)})") from error
 
 
@@ -116,5 +120,5 @@ def _damaged(where: str, got: str) -> FatalError:
     )
 
 
-def _first_line(error: Exception) -> str:
+def _first_line(error: BaseException) -> str:
     return str(error).partition("\n")[0]

@@ -10,6 +10,7 @@ import threading
 from collections import OrderedDict
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Self
 
@@ -30,6 +31,15 @@ _FOLDER_PREFIX = "offgridflow-spool-"
 _LOCK = "lock"
 
 
+@dataclass(slots=True)
+class _Kept:
+    """A file on disk or on its way there."""
+
+    size: int
+    readers: int = 1
+    arrival: Future[Path] = field(default_factory=Future)
+
+
 class Spool:
     """Downloads export files and keeps them while there is room, so that two streams fetch a file once.
 
@@ -41,8 +51,7 @@ class Spool:
     def __init__(self, parent: Path, max_bytes: int) -> None:
         self._max_bytes = max_bytes
         self._guard = threading.Lock()
-        self._kept: OrderedDict[tuple[str, str], tuple[Path, int]] = OrderedDict()
-        self._in_use: set[tuple[str, str]] = set()
+        self._kept: OrderedDict[tuple[str, str], _Kept] = OrderedDict()
         self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="spool")
         _remove_abandoned(parent)
         self._folder = Path(tempfile.mkdtemp(prefix=_FOLDER_PREFIX, dir=parent))
@@ -73,50 +82,58 @@ class Spool:
             FatalError: A file is larger than the spool may be, or the disk is full.
         """
         ahead: Future[Path] | None = None
+        taken = 0
         try:
             for index, info in enumerate(infos):
-                key = _identity(store, info)
-                path = ahead.result() if ahead else self._fetch(store, info)
-                ahead = None
-                following = infos[index + 1] if index + 1 < len(infos) else None
-                if following and self._fits_beside(info, following):
-                    ahead = self._worker.submit(self._fetch, store, following)
+                path = ahead.result() if ahead else self._take(store, info)
+                taken, ahead = index + 1, None
+                if index + 1 < len(infos) and self._fits_beside(info, infos[index + 1]):
+                    ahead = self._worker.submit(self._take, store, infos[index + 1])
                 try:
                     yield path
                 finally:
-                    with self._guard:
-                        self._in_use.discard(key)
+                    self._give_back(store, info)
         finally:
             if ahead:
                 with suppress(Exception):  # whoever stopped reading does not need it
                     ahead.result()
-                with self._guard:
-                    self._in_use.clear()
+                    self._give_back(store, infos[taken])
 
     def _fits_beside(self, current: ObjectInfo, following: ObjectInfo) -> bool:
         return current.size + following.size <= self._max_bytes
 
-    def _fetch(self, store: ObjectStore, info: ObjectInfo) -> Path:
+    def _take(self, store: ObjectStore, info: ObjectInfo) -> Path:
+        """The local copy of an object, for one more reader; the first one fetches it, the others wait."""
         if (local := store.local_path(info)) is not None:
             return local
         key = _identity(store, info)
         with self._guard:
-            self._in_use.add(key)
-            if key in self._kept:
+            kept = self._kept.get(key)
+            if kept is not None:
+                kept.readers += 1
                 self._kept.move_to_end(key)
-                return self._kept[key][0]
-            self._make_room(store, info)
-            path = self._folder / f"{next(self._numbers)}{_suffixes(info.key)}"
-            self._kept[key] = (path, info.size)
+            else:
+                self._make_room(store, info)
+                fetched = self._kept[key] = _Kept(info.size)
+        if kept is not None:
+            return kept.arrival.result()
+        path = self._folder / f"{next(self._numbers)}{_suffixes(info.key)}"
         try:
             store.download(info, path)
         except BaseException as error:
             with self._guard:
                 del self._kept[key]
             path.unlink(missing_ok=True)
+            fetched.arrival.set_exception(error)
             _explain_full_disk(self._folder, error)
             raise
+        fetched.arrival.set_result(path)
         return path
+
+    def _give_back(self, store: ObjectStore, info: ObjectInfo) -> None:
+        with self._guard:
+            if kept := self._kept.get(_identity(store, info)):
+                kept.readers -= 1
 
     def _make_room(self, store: ObjectStore, info: ObjectInfo) -> None:
         if info.size > self._max_bytes:
@@ -125,13 +142,13 @@ class Spool:
                 got=f"a file of {info.size:,} bytes where the spool may take {self._max_bytes:,}",
                 do="raise spool_max_bytes, or point spool_dir to a larger disk",
             )
-        used = sum(size for _, size in self._kept.values())
-        for key in [key for key in self._kept if key not in self._in_use]:
+        used = sum(kept.size for kept in self._kept.values())
+        for key in [key for key, kept in self._kept.items() if not kept.readers]:
             if used + info.size <= self._max_bytes:
                 break
-            path, size = self._kept.pop(key)
-            path.unlink(missing_ok=True)
-            used -= size
+            kept = self._kept.pop(key)
+            kept.arrival.result().unlink(missing_ok=True)
+            used -= kept.size
 
 
 def _explain_full_disk(folder: Path, error: BaseException) -> None:

@@ -81,16 +81,12 @@ class FolderStore:
     def list(self, prefix: str) -> Iterator[ObjectInfo]:
         """All files below ``prefix``, which is taken as a folder."""
         folder = self._root / PurePosixPath(prefix)
-        for path in sorted(folder.rglob("*")):
-            if path.is_file():
-                yield self._info(path)
+        infos = (self._info(path) for path in folder.rglob("*") if path.is_file())
+        yield from sorted(infos, key=lambda info: info.key)
 
     def read(self, info: ObjectInfo) -> bytes:
         """The content of a file."""
-        try:
-            return (self._root / info.key).read_bytes()
-        except FileNotFoundError as error:
-            raise self._missing(info.key) from error
+        return self.local_path(info).read_bytes()
 
     def local_path(self, info: ObjectInfo) -> Path:
         """The file itself.

@@ -169,11 +169,14 @@ class VersionedPeriods:
         return period.start in self._seen and self._seen[period.start] != self._newest_version()
 
 
-def version_key(version: str) -> tuple[tuple[int, ...], bool, str]:
-    """Sorts model versions as versions: ``v3.0.1`` < ``v3.0.10``, and ``v3.0.0-rc1`` < ``v3.0.0``."""
+def version_key(version: str) -> tuple[tuple[int, ...], bool, tuple[tuple[bool, int, str], ...]]:
+    """Sorts model versions as versions: ``v3.0.1`` < ``v3.0.10``, and ``v3.0.0-rc.1`` < ``v3.0.0``."""
     core, dash, suffix = version.lstrip("vV").partition("-")
     numbers = tuple(int(part) if part.isdigit() else 0 for part in core.split("."))
-    return numbers, not dash, suffix
+    parts = tuple(
+        (not part.isdigit(), int(part) if part.isdigit() else 0, part) for part in suffix.split(".")
+    )
+    return numbers, not dash, parts
 
 
 def _parse(text: str | None) -> datetime | None:

@@ -6,7 +6,7 @@ import io
 import json
 import sys
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 import polars as pl
 from singer_sdk.singerlib.encoding import SimpleSingerWriter
@@ -42,17 +42,18 @@ class BlockWriter(SimpleSingerWriter):
 
     def write_message(self, message: Message) -> None:
         """Write one message and flush it."""
-        line = self.format_message(message) + "\n"
-        with self._whole_lines():
-            sys.stdout.write(line)
-            sys.stdout.flush()
+        self.write_block(f"{self.format_message(message)}\n".encode())
 
-    def write_block(self, block: bytes | memoryview) -> None:
-        """Write rendered record lines (see :func:`render_records`) and flush them."""
+    def write_block(self, block: bytes) -> None:
+        """Write whole lines, such as those of :func:`render_records`, and flush them."""
         with self._whole_lines():
             sys.stdout.flush()
-            sys.stdout.buffer.write(block)
-            sys.stdout.buffer.flush()
+            binary = getattr(sys.stdout, "buffer", None)
+            if binary is None:
+                sys.stdout.write(block.decode())
+            else:
+                _write_all(binary, block)
+            sys.stdout.flush()
 
     @contextmanager
     def _whole_lines(self) -> Iterator[None]:
@@ -64,6 +65,14 @@ class BlockWriter(SimpleSingerWriter):
             if (action := self._deferred) is not None:
                 self._deferred = None
                 action()
+
+
+def _write_all(binary: IO[bytes], block: bytes) -> None:
+    """Write all of a block: an unbuffered stdout may take less at once, after a signal for example."""
+    rest = memoryview(block)
+    while rest:
+        rest = rest[binary.write(rest) :]
+    binary.flush()
 
 
 def as_json_values(frame: pl.DataFrame) -> pl.DataFrame:

@@ -107,7 +107,7 @@ class ActivitiesStream(OffGridFlowStream):
         for export in self._source.deliveries.of_types(frozenset({"carbon"})):
             for manifest in self._source.deliveries.manifests(export):
                 key = (export.name, manifest.period)
-                if key not in newest or _version(manifest) > _version(newest[key]):
+                if key not in newest or _is_newer(manifest, newest[key]):
                     newest[key] = manifest
         return list(newest.values())
 
@@ -201,5 +201,5 @@ class ActivitiesStream(OffGridFlowStream):
         return groups.filter(~pl.col("payer_id").is_in(again) | pl.col("payer_id").is_null())
 
 
-def _version(manifest: Manifest) -> tuple[tuple[int, ...], bool, str]:
-    return version_key(manifest.model_version or "")
+def _is_newer(manifest: Manifest, other: Manifest) -> bool:
+    return version_key(manifest.model_version or "") > version_key(other.model_version or "")
