@@ -69,7 +69,7 @@ class Story:
         self.agrees = True
         self._began = time.monotonic()
         self.source = Source(SEED, CARBON_MONTHS, WATER_YEARS)
-        self.warehouse = Warehouse(output / "demo.duckdb")
+        self.warehouse = Warehouse(output / "demo.duckdb", project / "sql" / "duckdb")
         self.clouds = LocalClouds(
             project, output / "clouds.log", seed=SEED, months=CARBON_MONTHS, years=WATER_YEARS
         )
@@ -213,11 +213,9 @@ class Story:
     def _closing(self) -> None:
         path = self.warehouse.path
         shown = path.relative_to(self._project) if path.is_relative_to(self._project) else path
-        look = (
-            f"import duckdb; duckdb.connect('{shown}').sql('FROM aws.emissions_by_month_and_service').show()"
-        )
+        look = f"import duckdb; duckdb.connect('{shown}').sql('FROM aws.emissions_by_service').show()"
         self._screen.title(f"The database: {shown}")
-        self._screen.line(f"tables {', '.join(TABLES)} and the views of demo/views.sql, in the schema aws")
+        self._screen.line(f"tables {', '.join(TABLES)} and the views of sql/duckdb, in the schema aws")
         self._screen.line("open it with the DuckDB of your choice, or at once with")
         self._screen.line(f'.venv/bin/python -c "{look}"')
         self._screen.title(

@@ -1,8 +1,7 @@
-"""The DuckDB file that the loader writes: the views of what is current, and the demo's questions to it."""
+"""The DuckDB file that the loader writes: the ready views, and the demo's questions to it."""
 
 from __future__ import annotations
 
-from importlib import resources
 from typing import TYPE_CHECKING, Any
 
 import duckdb
@@ -15,9 +14,12 @@ if TYPE_CHECKING:
 #: The tables, in the order in which a person wants to see them.
 TABLES = ("carbon_emissions", "water_allocation", "activities", "cost_and_usage", "deliveries")
 
+#: The files of ready views that the demo needs, in the order in which they build on each other.
+_VIEWS = ("deliveries", "cost_and_usage", "carbon_emissions", "water_allocation", "activities", "reports")
+
 _ROWS = """
-    SELECT 'carbon_emissions', count(*) FROM aws.carbon_emissions
-    UNION ALL SELECT 'water_allocation', count(*) FROM aws.water_allocation
+    SELECT 'carbon_emissions', count(*) FROM aws.current_carbon_emissions
+    UNION ALL SELECT 'water_allocation', count(*) FROM aws.current_water_allocation
     UNION ALL SELECT 'cost_and_usage', count(*) FROM aws.current_cost_and_usage
     UNION ALL SELECT 'deliveries', count(*) FROM aws.current_deliveries
     UNION ALL SELECT 'activities: emissions', count(*)
@@ -28,19 +30,20 @@ _ROWS = """
         FROM aws.current_activities WHERE source = 'aws_cost_and_usage'
 """
 
-_EMISSIONS = """
-    SELECT sum(location_based), sum(market_based) FROM aws.emissions_by_month_and_service
-"""
+_EMISSIONS = "SELECT sum(location_based_kg), sum(market_based_kg) FROM aws.emissions_by_month"
 
 _EMISSIONS_BY_SERVICE = """
-    SELECT month, service_code, location_based, market_based
-    FROM aws.emissions_by_month_and_service
-    WHERE month IN (SELECT DISTINCT month FROM aws.emissions_by_month_and_service ORDER BY 1 DESC LIMIT ?)
+    SELECT strftime(month, '%Y-%m'), service_code, location_based_kg, market_based_kg
+    FROM aws.emissions_by_service
+    WHERE month IN (SELECT month FROM aws.emissions_by_month ORDER BY month DESC LIMIT ?)
     ORDER BY ALL
 """
 
 _LINE_ITEMS_BY_MONTH = """
-    SELECT month, line_items, unblended_cost FROM aws.cost_by_month ORDER BY month
+    SELECT billing_period, count(*), sum(line_item_unblended_cost)
+    FROM aws.current_cost_and_usage
+    GROUP BY ALL
+    ORDER BY ALL
 """
 
 #: What came with a run bears the time at which the tap read it.
@@ -56,16 +59,19 @@ class Warehouse:
 
     Args:
         path: The file.
+        views: Folder of the ready views.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, views: Path) -> None:
         self.path = path
+        self._views = views
 
     def create_views(self) -> None:
-        """Add the views of what is current."""
-        views = resources.files("demo").joinpath("views.sql").read_text("utf-8")
+        """Add the ready views of what is current."""
         with duckdb.connect(self.path) as connection:
-            connection.execute(views)
+            connection.execute("USE aws")
+            for name in _VIEWS:
+                connection.execute((self._views / f"{name}.sql").read_text("utf-8"))
 
     def rows(self) -> Mapping[str, int]:
         """What is current, by stream; of the usage activities, the line items that they stand for."""

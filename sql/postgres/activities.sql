@@ -12,7 +12,7 @@ WITH batches AS (
         provider,
         activity_type,
         external_id,
-        import_batch_id, source,
+        import_batch_id,
         split_part(import_batch_id, '/', 1) AS run,
         CASE
             WHEN import_batch_id LIKE '%/%' THEN substr(import_batch_id, strpos(import_batch_id, '/') + 1)
@@ -48,7 +48,7 @@ ranked AS (
     SELECT
         judged.*,
         row_number() OVER (
-            PARTITION BY provider, activity_type, external_id, source
+            PARTITION BY provider, activity_type, external_id
             ORDER BY
                 run COLLATE "C" DESC,
                 CASE WHEN state = 'current' THEN 1 ELSE 0 END DESC,

@@ -133,8 +133,9 @@ class _DataExport:
         return f"{export.prefix}/data/{tail}"
 
     def delivery_id(self, manifest: Manifest, content: dict[str, Any], where: str) -> str:
-        del manifest
-        return _text(content, "executionId", where)
+        execution = _text(content, "executionId", where)
+        # One execution may deliver a month in several versions of the model.
+        return f"{execution}-{manifest.model_version}" if manifest.model_version else execution
 
     def columns(self, content: dict[str, Any]) -> tuple[str, ...] | None:
         return tuple(column["name"] for column in content.get("columns") or []) or None

@@ -44,7 +44,16 @@ def cur_name(header: str) -> str:
 def legacy_name(header: str) -> str:
     """A legacy CUR column, of CSV or Parquet, under its name in CUR 2.0."""
     name = header if header in _NAMES else cur_name(header)
-    return _BY_SQUASHED_NAME.get(squashed(name), name)
+    return _BY_SQUASHED_NAME.get(squashed(name)) or _with_prefix(name)
+
+
+def _with_prefix(name: str) -> str:
+    """An over-long name loses underscores from the left, those of its category first."""
+    for fold in _FOLDS:
+        letters = r"_?".join(squashed(fold.prefix))
+        if match := re.match(rf"{letters}_?", name):
+            return fold.prefix + name[match.end() :]
+    return name
 
 
 #: CUR 2.0.

@@ -25,6 +25,8 @@ _LOGGER = logging.getLogger("tap-offgridflow-aws")
 _DATA_FILE = re.compile(
     r"(?P<partition>(?:[^/=]+=[^/]+/)+)(?P<execution>[^/=]+/)?[^/]+\.(?:csv\.gz|csv|parquet)", re.DOTALL
 )
+_FILE = re.compile(r"[^/]+\.(?:csv\.gz|csv|parquet)")
+_EXECUTION = re.compile(r"\d{4}-\d{2}-\d{2}T[\d:.]+Z")
 _PERIOD = re.compile(r"(?:billing_period|usage_period)=(\d{4}-\d{2})", re.IGNORECASE)
 _VERSION = re.compile(r"(?:carbon_)?model_version=([^/]+)", re.IGNORECASE)
 
@@ -69,11 +71,17 @@ def unlisted_files(manifest: Manifest) -> tuple[ObjectInfo, ...]:
     """The data files that a made-up manifest stands for."""
     folder = manifest.info.key
     listed = manifest.export.store.list(folder)
-    return tuple(info for info in listed if info.size and "/" not in info.key.removeprefix(folder))
+    return tuple(info for info in listed if info.size and _FILE.fullmatch(info.key.removeprefix(folder)))
+
+
+def _executed_at(folder: str) -> str:
+    """The time in the name of an execution's folder, which copying does not change; else nothing."""
+    match = _EXECUTION.match(folder.rstrip("/").rpartition("/")[2])
+    return match[0] if match else ""
 
 
 def _newest(folders: dict[str, list[ObjectInfo]]) -> ObjectInfo:
-    folder = max(folders, key=lambda name: max(info.modified for info in folders[name]))
+    folder = max(folders, key=lambda name: (_executed_at(name), max(i.modified for i in folders[name])))
     infos = folders[folder]
     content = "\n".join(f"{info.key} {info.etag}" for info in infos)
     return ObjectInfo(

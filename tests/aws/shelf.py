@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow.parquet as pq
 
+from tests.aws import truth
 from tests.local_clouds.carbon_export import publish_carbon
 from tests.local_clouds.exports import FolderStore, publish_cur2
 from tests.local_clouds.focus import publish_focus
@@ -134,6 +135,17 @@ class Shelf:
 def emitted(value: str, region: str = "eu-central-1") -> SourceRow:
     """What somebody emitted with one service, all types of it in the same amount."""
     return SourceRow("012345678901", region, "AmazonEC2", dict.fromkeys(EMISSIONS_TYPES, Decimal(value)))
+
+
+def plain(value: Any) -> Any:
+    """A value of a table as `truth.same` takes it."""
+    if isinstance(value, datetime):
+        return truth.iso(value)
+    if isinstance(value, dict):
+        return {key: plain(member) for key, member in value.items()}
+    if isinstance(value, float):
+        return Decimal(repr(value))
+    return truth.EMPTY if value == "" else value
 
 
 def file_rows(path: Path) -> list[Row]:

@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 import pytest
 
 from tests.aws import truth
-from tests.aws.shelf import PERIOD, Shelf, decimal, sums
+from tests.aws.shelf import PERIOD, Shelf, decimal, plain, sums
 from tests.local_clouds.cur2 import ACCOUNTS, PAYER, cur2_table
 from tests.local_clouds.focus import GAPS, focus_columns, focus_table
 
@@ -43,16 +43,6 @@ def snake(name: str) -> str:
     """A name of FOCUS as the stream has it, letter by letter."""
     text = "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in name)
     return text.replace("x__", "x_").removeprefix("_")
-
-
-def plain(value: Any) -> Any:
-    if isinstance(value, datetime):
-        return truth.iso(value)
-    if isinstance(value, dict):
-        return {key: plain(member) for key, member in value.items()}
-    if isinstance(value, float):
-        return Decimal(repr(value))
-    return truth.EMPTY if value == "" else value
 
 
 def small(**columns: list[Any]) -> pa.Table:

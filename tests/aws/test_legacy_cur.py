@@ -7,7 +7,6 @@ import gzip
 import re
 import zipfile
 from datetime import datetime
-from decimal import Decimal
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +15,7 @@ import pytest
 
 from tests.aws import truth
 from tests.aws.driving import LINE_ITEMS
-from tests.aws.shelf import PERIOD, Shelf, file_rows
+from tests.aws.shelf import PERIOD, Shelf, file_rows, plain
 from tests.local_clouds.cur2 import cur2_table
 from tests.local_clouds.cur2_vocabulary import DATA
 from tests.local_clouds.legacy_cur import TAGS, cur_name, legacy_table
@@ -82,14 +81,6 @@ def expected_rows(table: pa.Table) -> Iterator[Row]:
             "bill_payer_account_name": None,
             "line_item_usage_account_name": None,
         }
-
-
-def plain(value: Any) -> Any:
-    if isinstance(value, datetime):
-        return truth.iso(value)
-    if isinstance(value, float):
-        return Decimal(repr(value))
-    return truth.EMPTY if value == "" else value
 
 
 def given(members: dict[str, Any]) -> dict[str, Any]:

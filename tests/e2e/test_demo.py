@@ -160,8 +160,8 @@ def test_emissions_by_month_and_method_are_those_of_the_api(third: Path) -> None
     sums = ask(
         third,
         """
-        SELECT month, sum(location_based), sum(market_based)
-        FROM aws.emissions_by_month_and_service GROUP BY ALL ORDER BY 1
+        SELECT strftime(month, '%Y-%m'), location_based_kg, market_based_kg
+        FROM aws.emissions_by_month ORDER BY 1
         """,
     )
     assert [month for month, _, _ in sums] == CARBON_MONTHS

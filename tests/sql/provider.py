@@ -178,7 +178,7 @@ class Provider:
             export=export,
             period=month,
             data=data,
-            execution_id=delivery_id or f"{export}-{version or ''}{month}-{at:%d}",
+            execution_id=delivery_id or f"{31 - at.day:02}-{export}-{version or ''}{month}",
             partition_key=period,
             delivered_at=at,
             format="csv" if version else "parquet",

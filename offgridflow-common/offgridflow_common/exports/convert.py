@@ -21,8 +21,8 @@ _UTC_MICROSECONDS = pl.Datetime("us", "UTC")
 def convert(values: pl.Series, kind: Kind) -> pl.Series:
     """The values in the type of a column kind.
 
-    Text of no length is null for every kind but text. What cannot be understood is an error; nothing is
-    silently turned into null.
+    Text of no length, and ``NULL``, is null for every kind but text. What cannot be understood is an
+    error; nothing is silently turned into null.
 
     Raises:
         polars.exceptions.PolarsError, TypeError, ValueError: A value is not of the kind.
@@ -88,7 +88,7 @@ def _number_text(value: float) -> str:
 def _number(values: pl.Series) -> pl.Series:
     if values.dtype.is_temporal():
         raise TypeError(f"expected numbers, got {values.dtype}")
-    numbers = _empty_is_null(values).cast(pl.Float64)
+    numbers = _nothing_is_null(values).cast(pl.Float64)
     if values.dtype == pl.String and numbers.is_infinite().any():
         raise ValueError("expected numbers of 64 bits, got one that is too large")
     return numbers
@@ -97,7 +97,7 @@ def _number(values: pl.Series) -> pl.Series:
 def _integer(values: pl.Series) -> pl.Series:
     if values.dtype.is_temporal():
         raise TypeError(f"expected integers, got {values.dtype}")
-    integers = _empty_is_null(values).cast(pl.Int64)
+    integers = _nothing_is_null(values).cast(pl.Int64)
     if (values.dtype.is_float() or values.dtype.is_decimal()) and (integers != values).any():
         raise ValueError("expected integers, got a number with a fraction")
     return integers
@@ -106,7 +106,7 @@ def _integer(values: pl.Series) -> pl.Series:
 def _timestamp(values: pl.Series) -> pl.Series:
     """Times in UTC; a time without an offset means UTC in every export that is read here."""
     if values.dtype == pl.String:
-        return _parse_times(_empty_is_null(values))
+        return _parse_times(_nothing_is_null(values))
     if values.dtype not in (pl.Date, pl.Datetime):
         raise TypeError(f"expected times, got {values.dtype}")
     moments = values.cast(pl.Datetime("us")) if values.dtype == pl.Date else values
@@ -131,7 +131,7 @@ def _parse_times(texts: pl.Series) -> pl.Series:
 def _map(values: pl.Series, kind: Kind) -> pl.Series:
     if values.dtype != pl.String:
         return _retyped_map(values, kind)
-    texts = _empty_is_null(values)
+    texts = _nothing_is_null(values)
     # Few distinct maps stand in many rows: each is parsed once.
     distinct = texts.unique()
     maps = pl.Series([_parse_map(text, kind) for text in distinct], dtype=kind.dtype)
@@ -169,6 +169,13 @@ def _empty_is_null(values: pl.Series) -> pl.Series:
     if values.dtype != pl.String:
         return values
     return values.set(values == "", None)
+
+
+def _nothing_is_null(values: pl.Series) -> pl.Series:
+    """Empty text, and the word that some exports write where there is no number and no time."""
+    if values.dtype != pl.String:
+        return values
+    return values.set(values.is_in(["", "NULL"]), None)
 
 
 _CONVERTERS: dict[Kind, Callable[[pl.Series], pl.Series]] = {

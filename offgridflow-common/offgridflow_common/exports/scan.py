@@ -45,6 +45,8 @@ def read_blocks(
     row = 0
     with _explained(where), closing(_sources(path, block_rows)) as sources:
         for source in sources:
+            if not source.names:
+                continue  # an empty file has not even a header
             table.check(source.names, where)
             plan = Plan(table, source.names, wanted)
             for block in source.blocks(plan.sources):

@@ -65,6 +65,12 @@ def activities(facts: pl.DataFrame, mapping: Mapping) -> pl.DataFrame:
     )
 
 
+def with_region_ids(facts: pl.DataFrame, mapping: Mapping) -> pl.DataFrame:
+    """The facts with every spelling of a region replaced by its id; to be done before they are summed."""
+    ids = {text: _region_id(mapping.regions.lookup(text), text) for text in facts["region"].unique()}
+    return facts.with_columns(pl.Series("region", [ids[text] for text in facts["region"]], dtype=pl.String))
+
+
 def _with_services(facts: pl.DataFrame, mapping: Mapping) -> pl.DataFrame:
     keys = ["service_code", "usage_type"]
     pairs = facts.select(keys).unique()

@@ -15,7 +15,7 @@ from offgridflow_common.activity import (
     normalise_unit,
 )
 from offgridflow_common.errors import ContractBroken
-from tap_offgridflow_aws.activities.mapping import Mapping, activities
+from tap_offgridflow_aws.activities.mapping import Mapping, activities, with_region_ids
 from tap_offgridflow_aws.reports import EMISSIONS as EMISSIONS_REPORT
 from tap_offgridflow_aws.reports import WATER as WATER_REPORT
 
@@ -39,6 +39,7 @@ CARBON_EXPORT_COLUMNS = (
     "usage_account_id",
     "usage_period_start",
     "region_code",
+    "location",
     "product_code",
     "model_version",
     *(f"total_{scope}_emissions_{part}" for scope, _, _ in _SCOPES for part in ("value", "unit")),
@@ -87,16 +88,23 @@ def carbon_export_activities(
         )
         for scope, number, method in _SCOPES
     )
-    keys = ["usage_account_id", "usage_period_start", "region_code", "product_code", "model_version"]
+    keys = ["usage_account_id", "usage_period_start", "region", "product_code", "model_version"]
     # The export also parts rows by payer; a fact is one, whoever pays.
-    one_each = facts.group_by(*keys, "unit", "scope", "accounting_method", maintain_order=True).agg(
-        pl.col("quantity").sum()
+    one_each = (
+        with_region_ids(
+            facts.with_columns(
+                pl.col("model_version").fill_null(delivery.manifest.model_version),
+                region=pl.coalesce(pl.col("region_code").replace("", None), "location"),
+            ),
+            mapping,
+        )
+        .group_by(*keys, "unit", "scope", "accounting_method", maintain_order=True)
+        .agg(pl.col("quantity").cast(pl.Decimal(38, 12)).sum().cast(pl.Float64))
     )
     return _reported(
         one_each.with_columns(
             source=pl.lit("aws_carbon_export"),
             account_id=pl.col("usage_account_id"),
-            region=pl.col("region_code"),
             service_code=pl.col("product_code"),
             period_start=pl.col("usage_period_start").dt.truncate("1mo"),
             period_end=pl.col("usage_period_start").dt.truncate("1mo").dt.offset_by("1mo"),

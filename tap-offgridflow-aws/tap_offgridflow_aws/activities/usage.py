@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from offgridflow_common.activity import USAGE, normalise_unit
-from tap_offgridflow_aws.activities.mapping import Mapping, activities
+from tap_offgridflow_aws.activities.mapping import Mapping, activities, with_region_ids
 from tap_offgridflow_aws.activities.reported import batch_of
 
 if TYPE_CHECKING:
@@ -231,6 +231,7 @@ def _with_region_of_prefix(groups: pl.DataFrame, mapping: Mapping) -> pl.DataFra
             how="left",
         )
         .with_columns(region=pl.col("named"))
+        .pipe(with_region_ids, mapping)
         .pipe(_regrouped)
     )
 

@@ -109,7 +109,8 @@ class ActivitiesStream(OffGridFlowStream):
                 key = (export.name, manifest.period)
                 if key not in newest or _is_newer(manifest, newest[key]):
                     newest[key] = manifest
-        return list(newest.values())
+        # Where two exports tell the same facts, those of the newer version come last and stay.
+        return sorted(newest.values(), key=lambda manifest: version_key(manifest.model_version or ""))
 
     def _reported(self, report: Report, make: Callable[..., pl.DataFrame]) -> Iterator[Partition]:
         shape = partial(make, mapping=self._mapping, retrieved_at=self._source.started_at)
