@@ -18,7 +18,7 @@ from offgridflow_common.exports.delivery import Delivery, Export, Manifest
 from tap_offgridflow_aws.unlisted import is_unlisted, unlisted_files, unlisted_manifests
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from offgridflow_common.clock import Clock
     from offgridflow_common.exports.storage import ObjectInfo
@@ -42,7 +42,9 @@ class AwsLayout:
         """The newest manifest of each period and model version, oldest first."""
         form = _form(export)
         newest: dict[tuple[str, str], Manifest] = {}
+        others = 0
         for info in export.store.list(f"{export.prefix}/{form.manifest_folder}"):
+            others += 1
             manifest = form.manifest(export, info)
             if manifest is None:
                 continue
@@ -51,6 +53,12 @@ class AwsLayout:
                 newest[key] = manifest
         if newest:
             yield from (newest[key] for key in sorted(newest))
+        elif others:
+            raise NotFoundError(
+                asked=f"looking for the manifests of export '{export.name}' at {export.uri}",
+                got="other files, but no manifest of a period",
+                do="check the name and the type of the export, and copy its manifests, too",
+            )
         else:
             yield from unlisted_manifests(export)
 
@@ -67,11 +75,13 @@ class AwsLayout:
         return Delivery(
             manifest=manifest,
             delivery_id=form.delivery_id(manifest, content, where),
-            columns=form.columns(content),
+            columns=form.columns(content, where),
             files=files,
         )
 
     def _refuse_under_way(self, manifest: Manifest, files: tuple[ObjectInfo, ...]) -> None:
+        if files and manifest.export.store.local_path(files[0]) is not None:
+            return  # a copy, whose times say when it was copied
         newest = max((file.modified for file in files), default=manifest.info.modified)
         if newest > manifest.info.modified and self._clock.now() - newest < _UNDER_WAY:
             raise SourceChanged(
@@ -96,7 +106,7 @@ class _Form(Protocol):
     def delivery_id(self, manifest: Manifest, content: dict[str, Any], where: str) -> str:
         """The id of the delivery."""
 
-    def columns(self, content: dict[str, Any]) -> tuple[str, ...] | None:
+    def columns(self, content: dict[str, Any], where: str) -> tuple[str, ...] | None:
         """The names of the data's columns, if the manifest has them."""
 
 
@@ -137,8 +147,8 @@ class _DataExport:
         # One execution may deliver a month in several versions of the model.
         return f"{execution}-{manifest.model_version}" if manifest.model_version else execution
 
-    def columns(self, content: dict[str, Any]) -> tuple[str, ...] | None:
-        return tuple(column["name"] for column in content.get("columns") or []) or None
+    def columns(self, content: dict[str, Any], where: str) -> tuple[str, ...] | None:
+        return _column_names(content, lambda column: str(column["name"]), where)
 
 
 class _LegacyReport:
@@ -175,9 +185,8 @@ class _LegacyReport:
         # Some are times, which two reports may share.
         return assembly if self._uuid.fullmatch(assembly) else f"{manifest.export.name}-{assembly}"
 
-    def columns(self, content: dict[str, Any]) -> tuple[str, ...] | None:
-        columns = content.get("columns") or []
-        return tuple(f"{column['category']}/{column['name']}" for column in columns) or None
+    def columns(self, content: dict[str, Any], where: str) -> tuple[str, ...] | None:
+        return _column_names(content, lambda column: f"{column['category']}/{column['name']}", where)
 
     def _match(self, export: Export, info: ObjectInfo) -> re.Match[str] | None:
         key = info.key.removeprefix(f"{export.prefix}/")
@@ -214,6 +223,15 @@ def _texts(manifest: dict[str, Any], name: str, where: str) -> list[str]:
     if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
         raise _broken(where, f"no list {name}")
     return values
+
+
+def _column_names(
+    manifest: dict[str, Any], name_of: Callable[[dict[str, Any]], str], where: str
+) -> tuple[str, ...] | None:
+    try:
+        return tuple(name_of(column) for column in manifest.get("columns") or []) or None
+    except (KeyError, TypeError) as error:
+        raise _broken(where, "columns without names") from error
 
 
 def _find(export: Export, keys: list[str], where: str) -> Iterator[ObjectInfo]:

@@ -191,6 +191,17 @@ def test_without_manifests_the_latest_execution_counts_not_the_one_that_was_copi
     assert len(read(shelf, "cur2").records()) == new.rows
 
 
+@pytest.mark.parametrize("modes", [("create-new", "overwrite"), ("overwrite", "create-new")])
+def test_without_manifests_the_newer_of_two_ways_of_delivering_counts(
+    shelf: Shelf, modes: tuple[str, str]
+) -> None:
+    """The export was changed from the one to the other; the files of before stay where they are."""
+    deliver(shelf, "cur2", mode=modes[0], seed=1)
+    new = deliver(shelf, "cur2", mode=modes[1], seed=2, rows=7)
+    without_manifests(shelf, "cur2")
+    assert len(read(shelf, "cur2").records()) == new.rows
+
+
 @pytest.mark.parametrize(
     "spellings", [("BILLING_PERIOD", "billing_period"), ("billing_period", "BILLING_PERIOD")]
 )

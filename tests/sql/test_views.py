@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+import pyarrow as pa
 import pytest
 
 from offgridflow_common.singer.periods import version_key
@@ -23,8 +24,6 @@ from tests.sql.provider import (
 )
 
 if TYPE_CHECKING:
-    import pyarrow as pa
-
     from tests.sql.provider import Provider
     from tests.sql.warehouses import Warehouses
 
@@ -134,6 +133,22 @@ def test_of_deliveries_of_one_moment_that_of_the_greater_id_counts(
         warehouses.load(provider.read(COSTS, day(3)).messages)
     warehouses.install()
     assert warehouses.ask(LINE_ITEMS) == [(MONTH, "AmazonEC2", 3.0)]
+
+
+def test_an_id_that_deliveries_of_several_months_share_is_told_apart_by_month(
+    provider: Provider, warehouses: Warehouses
+) -> None:
+    provider.export("costs", "cur2")
+    both = [usage(("AmazonEC2", "Box", 1, 10)), usage(("AmazonS3", "Store", 2, 20), payer=OTHER_ACCOUNT)]
+    provider.deliver("costs", pa.concat_tables(both), day(2), delivery_id="same")
+    october = usage(("AmazonRDS", "Base", 4, 40), payer=OTHER_ACCOUNT, month=OCTOBER)
+    provider.deliver("costs", october, day(2), month=OCTOBER, delivery_id="same")
+    warehouses.load(provider.read(COSTS, day(3)).messages)
+    provider.deliver("costs", usage(("AmazonEC2", "Box", 8, 80)), day(4), delivery_id="other")
+    warehouses.load(provider.read(COSTS, day(5)).messages)
+    warehouses.install()
+    assert warehouses.ask(LINE_ITEMS) == [(MONTH, "AmazonEC2", 80.0), (OCTOBER, "AmazonRDS", 40.0)]
+    assert warehouses.ask(USAGE) == [("AmazonEC2", 8.0, 80.0), ("AmazonRDS", 4.0, 40.0)]
 
 
 def test_rows_of_focus_follow_their_deliveries(provider: Provider, warehouses: Warehouses) -> None:

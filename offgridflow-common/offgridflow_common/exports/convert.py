@@ -89,8 +89,8 @@ def _number(values: pl.Series) -> pl.Series:
     if values.dtype.is_temporal():
         raise TypeError(f"expected numbers, got {values.dtype}")
     numbers = _nothing_is_null(values).cast(pl.Float64)
-    if values.dtype == pl.String and numbers.is_infinite().any():
-        raise ValueError("expected numbers of 64 bits, got one that is too large")
+    if values.dtype == pl.String and not numbers.is_finite().all():
+        raise ValueError("expected finite numbers of 64 bits, got one that is none")
     return numbers
 
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Self
 
-from offgridflow_common.errors import FatalError
+from offgridflow_common.errors import ConfigError, FatalError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -54,7 +54,14 @@ class Spool:
         self._kept: OrderedDict[tuple[str, str], _Kept] = OrderedDict()
         self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="spool")
         _remove_abandoned(parent)
-        self._folder = Path(tempfile.mkdtemp(prefix=_FOLDER_PREFIX, dir=parent))
+        try:
+            self._folder = Path(tempfile.mkdtemp(prefix=_FOLDER_PREFIX, dir=parent))
+        except OSError as error:
+            raise ConfigError(
+                asked=f"making a folder for the spool in {parent}",
+                got=str(error.strerror),
+                do="point spool_dir to a folder that may be written to",
+            ) from error
         self._lock = _lock_folder(self._folder)
         self._numbers = itertools.count()
 

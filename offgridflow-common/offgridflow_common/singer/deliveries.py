@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import polars as pl
@@ -10,10 +11,10 @@ from offgridflow_common.columns import Column, Kind, polars_schema
 from offgridflow_common.singer.streams import OffGridFlowStream, Partition
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
     from typing import Any
 
-    from offgridflow_common.exports.delivery import Delivery, Manifest
+    from offgridflow_common.exports.delivery import Delivery, Export, Manifest
     from offgridflow_common.singer.bookmarks import Bookmarks
     from offgridflow_common.singer.reading import ExportSource
     from offgridflow_common.singer.tap import OffGridFlowTap
@@ -61,13 +62,22 @@ class DeliveriesStream(OffGridFlowStream):
         super().__init__(tap)
         self._source = source
 
-    def pending(self) -> Iterator[Partition]:
-        """The deliveries that were read since the last run, in the order of their delivery."""
-        if not self._source.deliveries.exports:
+    def feeds(self) -> Iterable[Callable[[], Iterator[Partition]]]:
+        """Each export by itself: one that cannot be listed keeps no other from being told."""
+        exports = self._source.deliveries.exports
+        if not exports:
             self.log("skipped: no export is configured")
+        return [partial(self._pending_of, export) for export in exports]
+
+    def pending(self) -> Iterator[Partition]:
+        """The deliveries that were read since the last run."""
+        for feed in self.feeds():
+            yield from feed()
+
+    def _pending_of(self, export: Export) -> Iterator[Partition]:
+        """The deliveries of an export, in the order of their delivery."""
         ready = [
             (manifest, readings)
-            for export in self._source.deliveries.exports
             for manifest in self._source.deliveries.manifests(export)
             if self.bookmarks.reading_of(manifest) is None
             and (readings := self._readings(manifest)) is not None

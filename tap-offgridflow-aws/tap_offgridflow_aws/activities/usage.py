@@ -71,10 +71,13 @@ def _cur_lines(lines: pl.LazyFrame) -> pl.LazyFrame:
         pl.col("bill_payer_account_id").alias("payer_id"),
         pl.col("line_item_usage_account_id").alias("account_id"),
         pl.coalesce(
-            pl.col("product").map.get("region"),
-            "product_region_code",
-            "product_from_region_code",
-            "product_to_region_code",
+            region.replace("", None)
+            for region in (
+                pl.col("product").map.get("region"),
+                pl.col("product_region_code"),
+                pl.col("product_from_region_code"),
+                pl.col("product_to_region_code"),
+            )
         ).alias("region"),
         pl.col("line_item_product_code").alias("service_code"),
         pl.lit(None, dtype=pl.String).alias("service_name"),
