@@ -43,8 +43,11 @@ demo:
 	@$(MAKE) --no-print-directory setup
 	@$(RUN) python -m demo
 
+bench: setup
+	$(RUN) python -m benchmarks
+
 clean:
-	rm -rf .venv .tools .meltano .mypy_cache .pytest_cache .ruff_cache .hypothesis output
+	rm -rf .venv .tools .meltano .mypy_cache .pytest_cache .ruff_cache .hypothesis output benchmarks/data
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 pins: $(UV)

@@ -17,6 +17,7 @@ from tests.aws.driving import catalog, run_here
 from tests.local_clouds.aws import CREDENTIALS
 from tests.local_clouds.exports import FolderStore, publish_cur2
 from tests.local_clouds.sustainability import SourceRow
+from tests.sql.questions import SEPTEMBER
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
 
 PAYER = "111122223333"
 ACCOUNT, OTHER_ACCOUNT = "012345678901", "444455556666"
-MONTH = "2026-09"
 #: The scopes of the carbon export, and how much of a row's emissions falls to each.
 SCOPES = {
     "scope_1": 0.125,
@@ -53,7 +53,9 @@ def day(number: int) -> datetime:
     return datetime(2026, 11, number, 6, tzinfo=UTC)
 
 
-def usage(*lines: tuple[str, str, float, float], payer: str | None = PAYER, month: str = MONTH) -> pa.Table:
+def usage(
+    *lines: tuple[str, str, float, float], payer: str | None = PAYER, month: str = SEPTEMBER
+) -> pa.Table:
     """Line items of CUR 2.0: service, usage type, amount in hours, cost."""
     return pa.Table.from_pylist(
         [
@@ -84,7 +86,7 @@ def focus(*lines: tuple[str, float, float]) -> pa.Table:
                 "BillingAccountId": PAYER,
                 "BillingCurrency": "USD",
                 "ChargeCategory": "Usage",
-                "ChargePeriodStart": datetime.fromisoformat(f"{MONTH}-01"),
+                "ChargePeriodStart": datetime.fromisoformat(f"{SEPTEMBER}-01"),
                 "ConsumedQuantity": amount,
                 "ConsumedUnit": "Hours",
                 "RegionId": "eu-central-1",
@@ -97,7 +99,7 @@ def focus(*lines: tuple[str, float, float]) -> pa.Table:
     )
 
 
-def carbon(*rows: tuple[str, str, float], version: str = "v3.0.1", month: str = MONTH) -> pa.Table:
+def carbon(*rows: tuple[str, str, float], version: str = "v3.0.1", month: str = SEPTEMBER) -> pa.Table:
     """Rows of a carbon export: account, service, and the location-based total in tonnes."""
     return pa.Table.from_pylist(
         [
@@ -166,7 +168,7 @@ class Provider:
         data: pa.Table,
         at: datetime,
         *,
-        month: str = MONTH,
+        month: str = SEPTEMBER,
         version: str | None = None,
         delivery_id: str = "",
     ) -> str:

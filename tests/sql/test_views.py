@@ -1,8 +1,7 @@
-"""The views of current rows, over what the tap really emits, in every dialect at once."""
+"""The views of deliveries, of their rows, and of what the API reports: over what the tap really emits."""
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
@@ -11,9 +10,7 @@ import pytest
 from offgridflow_common.singer.periods import version_key
 from tests.sql.provider import (
     ACCOUNT,
-    MONTH,
     OTHER_ACCOUNT,
-    PAYER,
     carbon,
     day,
     emissions,
@@ -22,27 +19,22 @@ from tests.sql.provider import (
     usage,
     water,
 )
+from tests.sql.questions import (
+    CARBON,
+    COSTS,
+    EMISSIONS,
+    EXPORTED,
+    FIRST_OF_OCTOBER,
+    FIRST_OF_SEPTEMBER,
+    LINE_ITEMS,
+    OCTOBER,
+    SEPTEMBER,
+    USAGE,
+)
 
 if TYPE_CHECKING:
     from tests.sql.provider import Provider
     from tests.sql.warehouses import Warehouses
-
-COSTS = ["cost_and_usage", "activities", "deliveries"]
-CARBON = ["carbon_export", "activities", "deliveries"]
-OCTOBER = "2026-10"
-
-LINE_ITEMS = (
-    "SELECT billing_period, line_item_product_code, line_item_unblended_cost FROM current_cost_and_usage"
-)
-USAGE = "SELECT service_code, quantity, cost FROM current_activities WHERE activity_type = 'usage'"
-EMISSIONS = """
-    SELECT account_id, service_code, sum(quantity) FROM current_activities
-    WHERE activity_type = 'emissions' AND accounting_method <> 'market_based'
-    GROUP BY account_id, service_code
-"""
-STATES = "SELECT external_id, state FROM activity_periods WHERE external_id LIKE '%/2026-%'"
-EXPORTED = "SELECT usage_account_id, product_code, total_scope_1_emissions_value FROM current_carbon_export"
-
 
 # Deliveries and line items.
 
@@ -57,13 +49,13 @@ def test_a_month_restated_with_fewer_rows_ends_with_fewer_rows(
     warehouses.install()
     october = (OCTOBER, "AmazonEC2", 40.0)
     assert warehouses.ask(LINE_ITEMS) == [
-        (MONTH, "AmazonEC2", 10.0),
-        (MONTH, "AmazonS3", 20.0),
+        (SEPTEMBER, "AmazonEC2", 10.0),
+        (SEPTEMBER, "AmazonS3", 20.0),
         october,
     ]
     provider.deliver("costs", usage(("AmazonS3", "Store", 3, 30)), day(4))
     warehouses.load(provider.read(COSTS, day(5)).messages)
-    assert warehouses.ask(LINE_ITEMS) == [(MONTH, "AmazonS3", 30.0), october]
+    assert warehouses.ask(LINE_ITEMS) == [(SEPTEMBER, "AmazonS3", 30.0), october]
     assert warehouses.ask(USAGE) == [("AmazonEC2", 4.0, 40.0), ("AmazonS3", 3.0, 30.0)]
     assert warehouses.ask("SELECT count(*) FROM cost_and_usage") == [(4,)]
 
@@ -95,7 +87,7 @@ def test_a_half_loaded_delivery_leaves_the_line_items_that_were_there(
     assert warehouses.ask("SELECT count(*) FROM cost_and_usage") == [(1 + rows,)]
     assert warehouses.ask(LINE_ITEMS) == before
     warehouses.load(run.messages)
-    assert warehouses.ask(LINE_ITEMS) == [(MONTH, "AmazonS3", 1.0)] * 3
+    assert warehouses.ask(LINE_ITEMS) == [(SEPTEMBER, "AmazonS3", 1.0)] * 3
 
 
 def test_a_first_delivery_shows_when_all_of_it_is_there(provider: Provider, warehouses: Warehouses) -> None:
@@ -107,7 +99,7 @@ def test_a_first_delivery_shows_when_all_of_it_is_there(provider: Provider, ware
     assert warehouses.ask("SELECT count(*) FROM cost_and_usage") == [(1,)]
     assert warehouses.ask(LINE_ITEMS) == []
     warehouses.load(run.messages)
-    assert warehouses.ask(LINE_ITEMS) == [(MONTH, "AmazonEC2", 10.0)]
+    assert warehouses.ask(LINE_ITEMS) == [(SEPTEMBER, "AmazonEC2", 10.0)]
 
 
 def test_each_export_of_a_month_has_its_own_newest_delivery(
@@ -132,7 +124,7 @@ def test_of_deliveries_of_one_moment_that_of_the_greater_id_counts(
         provider.deliver("costs", usage(("AmazonEC2", "Box", 1, cost)), day(2), delivery_id=delivery_id)
         warehouses.load(provider.read(COSTS, day(3)).messages)
     warehouses.install()
-    assert warehouses.ask(LINE_ITEMS) == [(MONTH, "AmazonEC2", 3.0)]
+    assert warehouses.ask(LINE_ITEMS) == [(SEPTEMBER, "AmazonEC2", 3.0)]
 
 
 def test_an_id_that_deliveries_of_several_months_share_is_told_apart_by_month(
@@ -147,7 +139,7 @@ def test_an_id_that_deliveries_of_several_months_share_is_told_apart_by_month(
     provider.deliver("costs", usage(("AmazonEC2", "Box", 8, 80)), day(4), delivery_id="other")
     warehouses.load(provider.read(COSTS, day(5)).messages)
     warehouses.install()
-    assert warehouses.ask(LINE_ITEMS) == [(MONTH, "AmazonEC2", 80.0), (OCTOBER, "AmazonRDS", 40.0)]
+    assert warehouses.ask(LINE_ITEMS) == [(SEPTEMBER, "AmazonEC2", 80.0), (OCTOBER, "AmazonRDS", 40.0)]
     assert warehouses.ask(USAGE) == [("AmazonEC2", 8.0, 80.0), ("AmazonRDS", 4.0, 40.0)]
 
 
@@ -264,22 +256,24 @@ def test_what_vanished_from_a_restated_month_is_not_current(
 ) -> None:
     select = ["carbon_emissions", "activities", "deliveries"]
     kept = emissions((ACCOUNT, "AmazonEC2", 1.0))
-    provider.server.set_month(MONTH, [*kept, *emissions((ACCOUNT, "AmazonS3", 2.0))])
+    provider.server.set_month(SEPTEMBER, [*kept, *emissions((ACCOUNT, "AmazonS3", 2.0))])
     provider.server.set_month(OCTOBER, kept)
     warehouses.load(provider.read(select, day(3)).messages)
     warehouses.install()
     question = """
         SELECT period_start, service, total_lbm_carbon_emissions FROM current_carbon_emissions
     """
-    september, october = datetime(2026, 9, 1), datetime(2026, 10, 1)  # noqa: DTZ001 - UTC, see `ask`
     assert warehouses.ask(question) == [
-        (october, "AmazonEC2", 1.0),
-        (september, "AmazonEC2", 1.0),
-        (september, "AmazonS3", 2.0),
+        (FIRST_OF_OCTOBER, "AmazonEC2", 1.0),
+        (FIRST_OF_SEPTEMBER, "AmazonEC2", 1.0),
+        (FIRST_OF_SEPTEMBER, "AmazonS3", 2.0),
     ]
-    provider.server.set_month(MONTH, emissions((ACCOUNT, "AmazonEC2", 4.0)))
+    provider.server.set_month(SEPTEMBER, emissions((ACCOUNT, "AmazonEC2", 4.0)))
     warehouses.load(provider.read(select, day(4)).messages)
-    assert warehouses.ask(question) == [(october, "AmazonEC2", 1.0), (september, "AmazonEC2", 4.0)]
+    assert warehouses.ask(question) == [
+        (FIRST_OF_OCTOBER, "AmazonEC2", 1.0),
+        (FIRST_OF_SEPTEMBER, "AmazonEC2", 4.0),
+    ]
     assert warehouses.ask(EMISSIONS) == [(ACCOUNT, "AmazonEC2", 5000.0)]
     assert warehouses.ask("SELECT count(*) FROM carbon_emissions") == [(3,)]
 
@@ -301,7 +295,7 @@ def test_what_vanished_from_a_restated_year_of_water_is_not_current(
 
 def test_months_that_a_run_does_not_read_again_stay(provider: Provider, warehouses: Warehouses) -> None:
     select = ["carbon_emissions", "activities", "deliveries"]
-    for month in ("2026-07", "2026-08", MONTH):
+    for month in ("2026-07", "2026-08", SEPTEMBER):
         provider.server.set_month(month, emissions((ACCOUNT, "AmazonEC2", 1.0)))
     for moment in (3, 4):
         warehouses.load(provider.read(select, day(moment), lookback_months=1).messages)
@@ -317,7 +311,7 @@ def test_organisations_that_are_read_one_after_another_stand_beside_each_other(
     """One set of credentials sees one organisation; several taps may fill one schema."""
     select = ["carbon_emissions", "activities", "deliveries"]
     for moment, account in ((3, ACCOUNT), (4, OTHER_ACCOUNT), (5, ACCOUNT)):
-        provider.server.set_month(MONTH, emissions((account, "AmazonEC2", float(moment))))
+        provider.server.set_month(SEPTEMBER, emissions((account, "AmazonEC2", float(moment))))
         warehouses.load(provider.read_as_another(select, day(moment)).messages)
     warehouses.install()
     question = "SELECT account_id, total_lbm_carbon_emissions FROM current_carbon_emissions"
@@ -325,205 +319,4 @@ def test_organisations_that_are_read_one_after_another_stand_beside_each_other(
     assert warehouses.ask(EMISSIONS) == [
         (ACCOUNT, "AmazonEC2", 5000.0),
         (OTHER_ACCOUNT, "AmazonEC2", 4000.0),
-    ]
-
-
-# Activities of deliveries.
-
-
-@pytest.mark.parametrize("rows", [1, 2])
-def test_a_month_of_activities_is_whole_or_absent_while_it_is_replaced(
-    rows: int, provider: Provider, warehouses: Warehouses
-) -> None:
-    provider.export("costs", "cur2")
-    provider.deliver("costs", usage(("AmazonEC2", "Box", 1, 10), ("AmazonS3", "Store", 2, 20)), day(2))
-    provider.deliver("costs", usage(("AmazonRDS", "Base", 4, 40), month=OCTOBER), day(2), month=OCTOBER)
-    warehouses.load(provider.read(COSTS, day(3)).messages)
-    warehouses.install()
-    other = ("AmazonRDS", 4.0, 40.0)
-    assert warehouses.ask(USAGE) == [("AmazonEC2", 1.0, 10.0), other, ("AmazonS3", 2.0, 20.0)]
-    new = usage(("AmazonEC2", "Box", 8, 80), ("AmazonEFS", "Files", 1, 1), ("AWSLambda", "Run", 2, 2))
-    provider.deliver("costs", new, day(4))
-    run = provider.read(COSTS, day(5))
-    warehouses.load(half_loaded(run.messages, "activities", rows))
-    assert warehouses.ask(USAGE) == [other]
-    assert warehouses.ask(STATES) == [(f"{PAYER}/{MONTH}", "loading"), (f"{PAYER}/{OCTOBER}", "current")]
-    warehouses.load(run.messages)
-    assert warehouses.ask(USAGE) == [
-        ("AWSLambda", 2.0, 2.0),
-        ("AmazonEC2", 8.0, 80.0),
-        ("AmazonEFS", 1.0, 1.0),
-        other,
-    ]
-    assert {state for _, state in warehouses.ask(STATES)} == {"current"}
-
-
-def test_an_account_that_vanished_from_a_restated_month_is_not_current(
-    provider: Provider, warehouses: Warehouses
-) -> None:
-    provider.export("carbon", "carbon")
-    both = carbon((ACCOUNT, "AmazonEC2", 1.0), (OTHER_ACCOUNT, "AmazonEC2", 2.0))
-    provider.deliver("carbon", both, day(2), version="v3.0.1")
-    warehouses.load(provider.read(CARBON, day(3)).messages)
-    warehouses.install()
-    provider.deliver("carbon", carbon((ACCOUNT, "AmazonEC2", 3.0)), day(4), version="v3.0.1")
-    warehouses.load(provider.read(CARBON, day(5)).messages)
-    assert warehouses.ask(EMISSIONS) == [(ACCOUNT, "AmazonEC2", 3000.0)]
-    assert warehouses.ask(STATES) == [
-        (f"{ACCOUNT}/{MONTH}", "current"),
-        (f"{OTHER_ACCOUNT}/{MONTH}", "vanished"),
-    ]
-
-
-def test_a_delivery_that_was_replaced_while_it_was_read_never_counts(
-    provider: Provider, warehouses: Warehouses
-) -> None:
-    provider.export("costs", "cur2")
-    provider.deliver("costs", usage(("AmazonEC2", "Box", 1, 10)), day(2), delivery_id="z-was-first")
-    first = provider.read_as_another(COSTS, day(3))
-    warehouses.load(half_loaded(first.messages, "deliveries", 0))
-    provider.deliver("costs", usage(("AmazonS3", "Store", 2, 20)), day(3), delivery_id="a-was-second")
-    warehouses.load(provider.read_as_another(COSTS, day(3)).messages)
-    warehouses.install()
-    assert warehouses.ask(USAGE) == [("AmazonS3", 2.0, 20.0)]
-    assert warehouses.ask(STATES) == [(f"{PAYER}/{MONTH}", "current")]
-
-
-def test_activities_that_are_read_again_by_day_replace_those_by_month(
-    provider: Provider, warehouses: Warehouses
-) -> None:
-    """The grain is part of what a fact is, so these are other ids of the same delivery."""
-    provider.export("costs", "cur2")
-    provider.deliver("costs", usage(("AmazonEC2", "Box", 1, 10)), day(2))
-    warehouses.load(provider.read_as_another(COSTS, day(3)).messages)
-    warehouses.load(provider.read_as_another(COSTS, day(4), activity_grain="day").messages)
-    warehouses.install()
-    assert warehouses.ask("SELECT count(*) FROM activities") == [(2,)]
-    assert warehouses.ask(USAGE) == [("AmazonEC2", 1.0, 10.0)]
-
-
-# From one source to another.
-
-
-@pytest.mark.parametrize("delivered", [1, 4], ids=["delivered before the API was read", "delivered after"])
-def test_emissions_that_move_from_the_api_to_a_carbon_export_count_once(
-    delivered: int, provider: Provider, warehouses: Warehouses
-) -> None:
-    provider.server.set_month(
-        MONTH, emissions((ACCOUNT, "AmazonEC2", 1.0), (ACCOUNT, "Other", 2.0), (OTHER_ACCOUNT, "Other", 4.0))
-    )
-    warehouses.load(provider.read(CARBON, day(3)).messages)
-    warehouses.install()
-    provider.export("carbon", "carbon")
-    exported = carbon(
-        (ACCOUNT, "AmazonEC2", 1.0), (ACCOUNT, "AmazonS3", 2.0), (OTHER_ACCOUNT, "AmazonS3", 4.0)
-    )
-    provider.deliver("carbon", exported, day(delivered), version="v3.0.1")
-    warehouses.load(provider.read(CARBON, day(5)).messages)
-    assert warehouses.ask(EMISSIONS) == [
-        (ACCOUNT, "AmazonEC2", 1000.0),
-        (ACCOUNT, "AmazonS3", 2000.0),
-        (OTHER_ACCOUNT, "AmazonS3", 4000.0),
-    ]
-    assert warehouses.ask("SELECT DISTINCT source FROM current_activities") == [("aws_carbon_export",)]
-
-
-def test_emissions_that_move_back_to_the_api_count_once(provider: Provider, warehouses: Warehouses) -> None:
-    provider.export("carbon", "carbon")
-    exported = carbon((ACCOUNT, "AmazonEC2", 1.0), (ACCOUNT, "AmazonS3", 2.0))
-    provider.deliver("carbon", exported, day(2), version="v3.0.1")
-    warehouses.load(provider.read(CARBON, day(3)).messages)
-    warehouses.install()
-    provider.exports.clear()
-    provider.server.set_month(MONTH, emissions((ACCOUNT, "AmazonEC2", 1.0), (ACCOUNT, "Other", 2.0)))
-    warehouses.load(provider.read(CARBON, day(4)).messages)
-    assert warehouses.ask(EMISSIONS) == [(ACCOUNT, "AmazonEC2", 1000.0), (ACCOUNT, "Other", 2000.0)]
-
-
-@pytest.mark.parametrize("delivered", [1, 4], ids=["delivered before", "delivered after"])
-@pytest.mark.parametrize("kind", ["cur2", "focus"], ids=["the same ids", "other ids"])
-def test_usage_that_moves_to_another_export_counts_once(
-    kind: str, delivered: int, provider: Provider, warehouses: Warehouses
-) -> None:
-    old: dict[str, pa.Table] = {
-        "cur2": usage(("AmazonEC2", "Box", 1, 10), ("AmazonS3", "Old", 2, 20)),
-        "focus": focus(("AmazonEC2", 1, 10), ("AmazonS3", 2, 20)),
-    }
-    provider.export("old", kind)
-    provider.deliver("old", old[kind], day(2))
-    warehouses.load(provider.read(COSTS, day(3)).messages)
-    warehouses.install()
-    assert warehouses.ask(USAGE) == [("AmazonEC2", 1.0, 10.0), ("AmazonS3", 2.0, 20.0)]
-    provider.export("new", "cur2")
-    provider.exports.reverse()
-    new = usage(("AmazonEC2", "Box", 1, 10), ("AmazonS3", "New", 2, 20))
-    provider.deliver("new", new, day(delivered))
-    warehouses.load(provider.read(COSTS, day(5)).messages)
-    assert warehouses.ask(USAGE) == [("AmazonEC2", 1.0, 10.0), ("AmazonS3", 2.0, 20.0)]
-    assert warehouses.ask(STATES) == [(f"{PAYER}/{MONTH}", "current")]
-    provider.deliver("old", old[kind].slice(0, 1), day(6))
-    warehouses.load(provider.read(COSTS, day(7)).messages)
-    assert warehouses.ask(USAGE) == [("AmazonEC2", 1.0, 10.0), ("AmazonS3", 2.0, 20.0)]
-
-
-def test_usage_and_emissions_of_one_account_and_month_do_not_replace_each_other(
-    provider: Provider, warehouses: Warehouses
-) -> None:
-    provider.export("costs", "cur2")
-    provider.deliver("costs", usage(("AmazonEC2", "Box", 1, 10), payer=ACCOUNT), day(2))
-    provider.server.set_month(MONTH, emissions((ACCOUNT, "AmazonEC2", 1.0)))
-    warehouses.load(provider.read(COSTS, day(3)).messages)
-    warehouses.install()
-    assert warehouses.ask(STATES) == [(f"{ACCOUNT}/{MONTH}", "current")] * 2
-    assert warehouses.ask(USAGE) == [("AmazonEC2", 1.0, 10.0)]
-    assert warehouses.ask(EMISSIONS) == [(ACCOUNT, "AmazonEC2", 1000.0)]
-
-
-# Reports.
-
-
-@pytest.fixture
-def reported(provider: Provider, warehouses: Warehouses) -> Warehouses:
-    """Two months of emissions, of which one was restated, a year of water, and a month of usage."""
-    select = ["activities", "deliveries"]
-    provider.export("costs", "cur2")
-    provider.deliver("costs", usage(("AmazonEC2", "Box", 1, 10), ("AmazonEC2", "Big", 2, 20)), day(2))
-    provider.server.set_year(2026, water((ACCOUNT, "AmazonEC2", 1.5)))
-    provider.server.set_month(MONTH, emissions((ACCOUNT, "AmazonEC2", 4.0), (OTHER_ACCOUNT, "AmazonS3", 4.0)))
-    provider.server.set_month(OCTOBER, emissions((ACCOUNT, "AmazonEC2", 2.0)))
-    warehouses.load(provider.read(select, day(3)).messages)
-    provider.server.set_month(OCTOBER, emissions((ACCOUNT, "AmazonS3", 1.0)))
-    warehouses.load(provider.read(select, day(4)).messages)
-    warehouses.install()
-    return warehouses
-
-
-def test_emissions_by_month_are_those_of_the_provider_by_both_methods(reported: Warehouses) -> None:
-    september, october = datetime(2026, 9, 1), datetime(2026, 10, 1)  # noqa: DTZ001 - days
-    scopes = (1000.0, 4000.0, 2000.0, 3000.0, 2500.0)
-    assert reported.ask("SELECT * FROM emissions_by_month") == [
-        ("aws", october, *(kg / 8 for kg in scopes), 1000.0, 687.5),
-        ("aws", september, *scopes, 8000.0, 5500.0),
-    ]
-
-
-def test_emissions_by_service_add_up_to_those_by_month(reported: Warehouses) -> None:
-    september, october = datetime(2026, 9, 1), datetime(2026, 10, 1)  # noqa: DTZ001 - days
-    ec2, s3 = "Amazon Elastic Compute Cloud", "Amazon Simple Storage Service"
-    assert reported.ask("SELECT * FROM emissions_by_service") == [
-        ("aws", october, "cloud_storage", "AmazonS3", s3, 1000.0, 687.5),
-        ("aws", september, "cloud_compute", "AmazonEC2", ec2, 4000.0, 2750.0),
-        ("aws", september, "cloud_storage", "AmazonS3", s3, 4000.0, 2750.0),
-    ]
-    sums = (
-        "SELECT month, sum(location_based_kg), sum(market_based_kg) FROM emissions_by_service GROUP BY month"
-    )
-    totals = "SELECT month, location_based_kg, market_based_kg FROM emissions_by_month"
-    assert reported.ask(sums) == reported.ask(totals)
-
-
-def test_the_cost_of_usage_is_without_water_and_emissions(reported: Warehouses) -> None:
-    september = datetime(2026, 9, 1)  # noqa: DTZ001 - a day
-    assert reported.ask("SELECT * FROM usage_cost_by_service") == [
-        ("aws", september, "cloud_compute", "AmazonEC2", "Amazon Elastic Compute Cloud", "USD", 30.0)
     ]

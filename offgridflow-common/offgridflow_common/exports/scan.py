@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from offgridflow_common.exports.table import Table
 
 #: Rows of a block: large enough for columnar speed, small enough that 130 columns stay far below 500 MB.
-BLOCK_ROWS = 25_000
+BLOCK_ROWS = 20_000
 
 
 def read_blocks(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 import sys
 from contextlib import contextmanager
 from typing import IO, TYPE_CHECKING
@@ -44,13 +43,13 @@ class BlockWriter(SimpleSingerWriter):
         """Write one message and flush it."""
         self.write_block(f"{self.format_message(message)}\n".encode())
 
-    def write_block(self, block: bytes) -> None:
+    def write_block(self, block: bytes | memoryview) -> None:
         """Write whole lines, such as those of :func:`render_records`, and flush them."""
         with self._whole_lines():
             sys.stdout.flush()
             binary = getattr(sys.stdout, "buffer", None)
             if binary is None:
-                sys.stdout.write(block.decode())
+                sys.stdout.write(bytes(block).decode())
             else:
                 _write_all(binary, block)
             sys.stdout.flush()
@@ -67,7 +66,7 @@ class BlockWriter(SimpleSingerWriter):
                 action()
 
 
-def _write_all(binary: IO[bytes], block: bytes) -> None:
+def _write_all(binary: IO[bytes], block: bytes | memoryview) -> None:
     """Write all of a block: an unbuffered stdout may take less at once, after a signal for example."""
     rest = memoryview(block)
     while rest:
@@ -81,7 +80,7 @@ def as_json_values(frame: pl.DataFrame) -> pl.DataFrame:
     return frame.with_columns(pl.col(timestamps).dt.strftime(TIMESTAMP_FORMAT)) if timestamps else frame
 
 
-def render_records(stream: str, frame: pl.DataFrame, time_extracted: datetime) -> bytes:
+def render_records(stream: str, frame: pl.DataFrame, time_extracted: datetime) -> memoryview:
     """RECORD messages for all rows of a frame, one line each.
 
     Args:
@@ -92,12 +91,12 @@ def render_records(stream: str, frame: pl.DataFrame, time_extracted: datetime) -
     Returns:
         NDJSON lines, each ended by a newline; empty for a frame without rows.
     """
-    if frame.is_empty():
-        return b""
-    records = io.BytesIO()
-    as_json_values(frame).write_ndjson(records)
-    # A raw newline can only be the end of a line: inside JSON strings it is escaped.
-    head = b'{"type":"RECORD","stream":%b,"record":' % json.dumps(stream).encode()
-    tail = b',"time_extracted":"%b"}\n' % time_extracted.isoformat(timespec="microseconds").encode()
-    body = records.getvalue().rstrip(b"\n").replace(b"\n", tail + head)
-    return b"".join((head, body, tail))
+    lines = io.BytesIO()
+    if not frame.is_empty():
+        as_json_values(frame).select(
+            type=pl.lit("RECORD"),
+            stream=pl.lit(stream),
+            record=pl.struct(pl.all()),
+            time_extracted=pl.lit(time_extracted.isoformat(timespec="microseconds")),
+        ).write_ndjson(lines)
+    return lines.getbuffer()
