@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import pyarrow as pa
 import pytest
 
 from tests.sql.provider import (
@@ -21,6 +20,8 @@ from tests.sql.provider import (
 from tests.sql.questions import CARBON, COSTS, EMISSIONS, OCTOBER, SEPTEMBER, STATES, USAGE
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from tests.sql.provider import Provider
     from tests.sql.warehouses import Warehouses
 

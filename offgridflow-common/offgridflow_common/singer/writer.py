@@ -43,13 +43,13 @@ class BlockWriter(SimpleSingerWriter):
         """Write one message and flush it."""
         self.write_block(f"{self.format_message(message)}\n".encode())
 
-    def write_block(self, block: bytes | memoryview) -> None:
+    def write_block(self, block: bytes) -> None:
         """Write whole lines, such as those of :func:`render_records`, and flush them."""
         with self._whole_lines():
             sys.stdout.flush()
             binary = getattr(sys.stdout, "buffer", None)
             if binary is None:
-                sys.stdout.write(bytes(block).decode())
+                sys.stdout.write(block.decode())
             else:
                 _write_all(binary, block)
             sys.stdout.flush()
@@ -66,7 +66,7 @@ class BlockWriter(SimpleSingerWriter):
                 action()
 
 
-def _write_all(binary: IO[bytes], block: bytes | memoryview) -> None:
+def _write_all(binary: IO[bytes], block: bytes) -> None:
     """Write all of a block: an unbuffered stdout may take less at once, after a signal for example."""
     rest = memoryview(block)
     while rest:
@@ -80,7 +80,7 @@ def as_json_values(frame: pl.DataFrame) -> pl.DataFrame:
     return frame.with_columns(pl.col(timestamps).dt.strftime(TIMESTAMP_FORMAT)) if timestamps else frame
 
 
-def render_records(stream: str, frame: pl.DataFrame, time_extracted: datetime) -> memoryview:
+def render_records(stream: str, frame: pl.DataFrame, time_extracted: datetime) -> bytes:
     """RECORD messages for all rows of a frame, one line each.
 
     Args:
@@ -99,4 +99,4 @@ def render_records(stream: str, frame: pl.DataFrame, time_extracted: datetime) -
             record=pl.struct(pl.all()),
             time_extracted=pl.lit(time_extracted.isoformat(timespec="microseconds")),
         ).write_ndjson(lines)
-    return lines.getbuffer()
+    return lines.getvalue()
