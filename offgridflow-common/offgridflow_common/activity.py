@@ -155,7 +155,7 @@ def _metadata(names: Sequence[str]) -> pl.Expr:
 
 def _check(facts: pl.DataFrame) -> None:
     rules = {
-        "a quantity that is no number from zero up": ~(pl.col("quantity") >= 0).fill_null(value=False)
+        "a quantity that is negative, missing or no number": ~(pl.col("quantity") >= 0).fill_null(value=False)
         | ~pl.col("quantity").is_finite(),
         "a period that does not end after it begins": ~(
             pl.col("period_end") > pl.col("period_start")

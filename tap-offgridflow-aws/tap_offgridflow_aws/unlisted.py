@@ -11,6 +11,7 @@ import hashlib
 import logging
 import re
 from collections import defaultdict
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from offgridflow_common.errors import NotFoundError
@@ -74,14 +75,14 @@ def unlisted_files(manifest: Manifest) -> tuple[ObjectInfo, ...]:
     return tuple(info for info in listed if info.size and _FILE.fullmatch(info.key.removeprefix(folder)))
 
 
-def _executed_at(folder: str) -> str:
-    """The time in the name of an execution's folder, which copying does not change; else nothing."""
+def _delivered_at(folder: str, infos: list[ObjectInfo]) -> datetime:
+    """The time in the name of an execution's folder, which copying does not change; else the files'."""
     match = _EXECUTION.match(folder.rstrip("/").rpartition("/")[2])
-    return match[0] if match else ""
+    return datetime.fromisoformat(match[0]) if match else max(info.modified for info in infos)
 
 
 def _newest(folders: dict[str, list[ObjectInfo]]) -> ObjectInfo:
-    folder = max(folders, key=lambda name: (_executed_at(name), max(i.modified for i in folders[name])))
+    folder = max(folders, key=lambda name: _delivered_at(name, folders[name]))
     infos = folders[folder]
     content = "\n".join(f"{info.key} {info.etag}" for info in infos)
     return ObjectInfo(

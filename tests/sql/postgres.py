@@ -40,9 +40,13 @@ def running_postgres() -> Iterator[str]:
             # Output goes to a file: the server inherits it, so a pipe would never end.
             with (home / "log").open("ab") as log:
                 line = [str(programs / program), "-D", str(home / "data"), *arguments]
-                subprocess.run(
-                    line, check=True, cwd=home, stdout=log, stderr=log, timeout=_SECONDS, **identity
-                )
+                try:
+                    subprocess.run(
+                        line, check=True, cwd=home, stdout=log, stderr=log, timeout=_SECONDS, **identity
+                    )
+                except subprocess.SubprocessError as error:
+                    error.add_note((home / "log").read_text("utf-8"))
+                    raise
 
         run(
             "initdb",

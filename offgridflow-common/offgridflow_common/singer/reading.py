@@ -57,12 +57,14 @@ class Reading:
     checkpoint: Callable[[int, int], object] = lambda _rows, _files: None
 
 
-def pending_deliveries(
+def pending_deliveries(  # noqa: PLR0913 - which, how, and what is known of them
     deliveries: Deliveries,
     manifests: Iterable[Manifest],
     bookmarks: Bookmarks,
     read: Callable[[Delivery, Reading], Iterator[pl.DataFrame]],
     logger: Logger,
+    *,
+    verified_first: bool = False,
 ) -> Iterator[Partition]:
     """A partition for each manifest whose delivery was not read yet.
 
@@ -75,10 +77,12 @@ def pending_deliveries(
         bookmarks: What was read, and where it is remembered.
         read: Reads one delivery.
         logger: Told of restarts.
+        verified_first: Nothing goes out before the delivery is known to have been the newest to its end;
+            for readers that give little.
     """
     for manifest in manifests:
         if bookmarks.reading_of(manifest) is None:
-            yield _partition(deliveries, manifest, bookmarks, read, logger)
+            yield _partition(deliveries, manifest, bookmarks, read, logger, verified_first=verified_first)
 
 
 def delivery_blocks(  # noqa: PLR0913 - what, of which files, into which columns, and who is told
@@ -129,12 +133,14 @@ def delivery_blocks(  # noqa: PLR0913 - what, of which files, into which columns
                 reading.checkpoint(reading.rows, reading.files)
 
 
-def _partition(
+def _partition(  # noqa: PLR0913 - as above, for one of them
     deliveries: Deliveries,
     manifest: Manifest,
     bookmarks: Bookmarks,
     read: Callable[[Delivery, Reading], Iterator[pl.DataFrame]],
     logger: Logger,
+    *,
+    verified_first: bool,
 ) -> Partition:
     finished: list[tuple[Delivery, Reading]] = []
 
@@ -148,12 +154,15 @@ def _partition(
             change: SourceChanged | None = None
             try:
                 delivery = deliveries.open(current)
-                yield from read(delivery, reading)
+                held = list(read(delivery, reading)) if verified_first else []
+                if not verified_first:
+                    yield from read(delivery, reading)
             except SourceChanged as error:
                 change = error
             newest = deliveries.refresh(current)
             if change is None and newest.info.etag == current.info.etag:
                 finished.append((delivery, reading))
+                yield from held
                 return
             current = newest
         raise change or SourceChanged(

@@ -102,15 +102,19 @@ class ActivitiesStream(OffGridFlowStream):
         return self._deliveries(self._newest_versions(), self._exported_emissions)
 
     def _newest_versions(self) -> list[Manifest]:
-        """The manifests of the carbon exports, of each month that of the newest model version."""
-        newest: dict[tuple[str, str], Manifest] = {}
-        for export in self._source.deliveries.of_types(frozenset({"carbon"})):
-            for manifest in self._source.deliveries.manifests(export):
-                key = (export.name, manifest.period)
-                if key not in newest or _is_newer(manifest, newest[key]):
-                    newest[key] = manifest
-        # Where two exports tell the same facts, those of the newer version come last and stay.
-        return sorted(newest.values(), key=lambda manifest: version_key(manifest.model_version or ""))
+        """The manifests of the carbon exports, of each month those of the newest model version."""
+        manifests = [
+            manifest
+            for export in self._source.deliveries.of_types(frozenset({"carbon"}))
+            for manifest in self._source.deliveries.manifests(export)
+        ]
+        newest: dict[str, str] = {}
+        for manifest in manifests:
+            versions = (newest.get(manifest.period, ""), manifest.model_version or "")
+            newest[manifest.period] = max(versions, key=version_key)
+        return [
+            manifest for manifest in manifests if (manifest.model_version or "") == newest[manifest.period]
+        ]
 
     def _reported(self, report: Report, make: Callable[..., pl.DataFrame]) -> Iterator[Partition]:
         shape = partial(make, mapping=self._mapping, retrieved_at=self._source.started_at)
@@ -121,7 +125,9 @@ class ActivitiesStream(OffGridFlowStream):
     def _deliveries(
         self, manifests: Iterable[Manifest], read: Callable[[Delivery, Reading], Iterator[pl.DataFrame]]
     ) -> Iterator[Partition]:
-        return pending_deliveries(self._source.deliveries, manifests, self.bookmarks, read, self.logger)
+        return pending_deliveries(
+            self._source.deliveries, manifests, self.bookmarks, read, self.logger, verified_first=True
+        )
 
     def _exported_emissions(self, delivery: Delivery, reading: Reading) -> Iterator[pl.DataFrame]:
         blocks = list(self._blocks(delivery, CARBON_EXPORT, CARBON_EXPORT_COLUMNS, reading))
@@ -147,6 +153,9 @@ class ActivitiesStream(OffGridFlowStream):
             for export in sorted(exports, key=lambda export: rank.index(export.type))
             for manifest in self._source.deliveries.manifests(export)
         ]
+
+    def _usage_of(self, period: str) -> list[Manifest]:
+        return [manifest for manifest in self._usage_manifests() if manifest.period == period]
 
     def _usage(self, delivery: Delivery, reading: Reading) -> Iterator[pl.DataFrame]:
         grain = self._source.settings.activity_grain
@@ -198,9 +207,11 @@ class ActivitiesStream(OffGridFlowStream):
                 delivery.manifest.label,
                 ", ".join(again),
             )
+        if groups["payer_id"].null_count() and len(self._usage_of(delivery.period)) > 1:
+            self.logger.warning(
+                "%s does not name its payers: if another export covers them, too, their usage counts twice; "
+                "add bill_payer_account_id to the export's query",
+                delivery.manifest.label,
+            )
         reading.notes["payers"] = sorted(payers - taken)
         return groups.filter(~pl.col("payer_id").is_in(again) | pl.col("payer_id").is_null())
-
-
-def _is_newer(manifest: Manifest, other: Manifest) -> bool:
-    return version_key(manifest.model_version or "") > version_key(other.model_version or "")
