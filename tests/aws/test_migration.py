@@ -184,6 +184,17 @@ def test_an_export_that_is_added_later_takes_over_the_months_that_it_has(shelf: 
     assert by_export(second) == {"2026-09": {"ofg-cur2"}}
 
 
+def test_an_export_that_lost_a_payer_leaves_its_months_to_the_others(shelf: Shelf) -> None:
+    """CUR 2.0 had the payer, and was then delivered again without: its legacy report still has it."""
+    deliver(shelf, "cur2", "2026-09")
+    deliver(shelf, "cur", "2026-09")
+    first = shelf.read("cur2", "cur", select=ACTIVITIES)
+    shelf.cur2("2026-09", lines("2026-09").slice(0, 0))
+    deliver(shelf, "cur", "2026-09")
+    second = shelf.read("cur2", "cur", select=ACTIVITIES, state=first.state)
+    assert by_export(second) == {"2026-09": {"ofg-cur"}}
+
+
 @pytest.mark.parametrize("without", ["cur2", "cur"])
 def test_usage_is_not_silently_counted_twice_where_an_export_does_not_name_the_payer(
     shelf: Shelf, without: str

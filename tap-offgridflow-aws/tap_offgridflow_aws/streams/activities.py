@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from tap_offgridflow_aws.source import AwsSource
 
 #: Rows that are grouped at once: few columns, so a block may be larger than one that is written.
-_GROUP_ROWS = 250_000
+_GROUP_ROWS = 50_000
 
 
 class ActivitiesStream(OffGridFlowStream):
@@ -164,6 +164,7 @@ class ActivitiesStream(OffGridFlowStream):
         blocks = self._blocks(delivery, table, source.columns, reading)
         parts = [usage_groups(block.lazy(), source, grain).collect() for block in blocks]
         if not parts:
+            reading.notes["payers"] = []
             return
         groups = self._not_taken_yet(merge_groups(parts), delivery, reading)
         if negative := groups.filter(pl.col("quantity") < 0).height:
