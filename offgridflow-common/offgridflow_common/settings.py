@@ -7,7 +7,8 @@ import tempfile
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
+from urllib.parse import urlsplit
 
 from singer_sdk import typing as th
 from singer_sdk.exceptions import ConfigValidationError
@@ -176,6 +177,36 @@ def parse_common(config: Mapping[str, Any], now: datetime, errors: Sequence[str]
         spool_max_bytes=config["spool_max_bytes"],
         mapping_overrides_path=overrides,
     )
+
+
+class NamedExport(Protocol):
+    """An entry of a tap's setting ``exports``."""
+
+    @property
+    def name(self) -> str:
+        """What rows and messages call the export."""
+        ...
+
+
+def export_name(entry: Mapping[str, Any]) -> str:
+    """The name of an entry of the setting ``exports``: its own, or the last part of its ``url``."""
+    name: str = entry.get("name") or entry["url"].rstrip("/").rsplit("/", 1)[-1]
+    return name
+
+
+def is_folder_url(url: str) -> bool:
+    """Whether a URL names a folder on this machine: ``file:///folder``."""
+    parts = urlsplit(url)
+    return parts.scheme == "file" and parts.netloc in {"", "localhost"} and bool(parts.path.strip("/"))
+
+
+def same_name_errors(exports: Iterable[NamedExport]) -> list[str]:
+    """A message for each name that several exports have."""
+    names = [export.name for export in exports]
+    return [
+        f"exports must have different names, got '{name}' more than once: set their `name`"
+        for name in sorted({name for name in names if names.count(name) > 1})
+    ]
 
 
 def first_of_month(moment: datetime) -> datetime:

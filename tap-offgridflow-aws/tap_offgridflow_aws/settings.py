@@ -14,7 +14,10 @@ from offgridflow_common.settings import (
     CommonSettings,
     RequestDefaults,
     common_properties,
+    export_name,
+    is_folder_url,
     parse_common,
+    same_name_errors,
 )
 
 if TYPE_CHECKING:
@@ -156,11 +159,10 @@ def parse(config: Mapping[str, Any], now: datetime, errors: Sequence[str] = ()) 
 
 
 def _export(entry: Mapping[str, Any]) -> ExportSetting:
-    url = entry["url"].rstrip("/")
     return ExportSetting(
-        name=entry.get("name") or url.rsplit("/", 1)[-1],
+        name=export_name(entry),
         type=entry["type"],
-        url=url,
+        url=entry["url"].rstrip("/"),
         requester_pays=bool(entry.get("requester_pays")),
         expected_bucket_owner=entry.get("expected_bucket_owner"),
     )
@@ -199,17 +201,11 @@ def _endpoint_errors(config: Mapping[str, Any]) -> list[str]:
 
 
 def _export_errors(exports: tuple[ExportSetting, ...]) -> list[str]:
-    errors = []
-    names = [export.name for export in exports]
-    errors += [
-        f"exports must have different names, got '{name}' more than once: set their `name`"
-        for name in sorted({name for name in names if names.count(name) > 1})
-    ]
+    errors = same_name_errors(exports)
     for export in exports:
         parts = urlsplit(export.url)
-        if parts.scheme == "s3" and parts.netloc and parts.path.strip("/"):
-            pass
-        elif parts.scheme != "file" or parts.netloc not in {"", "localhost"} or not parts.path.strip("/"):
+        in_bucket = parts.scheme == "s3" and parts.netloc and parts.path.strip("/")
+        if not in_bucket and not is_folder_url(export.url):
             errors.append(
                 f"the url of an export must be s3://bucket/prefix/export-name or file:///folder/export-name, "
                 f"got '{export.url}'"

@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import unquote, urlsplit
+from urllib.parse import urlsplit
 
 from offgridflow_common.exports.delivery import Deliveries, Export
-from offgridflow_common.exports.spool import Spool
 from offgridflow_common.exports.storage import FolderStore
-from offgridflow_common.pipeline import RequestPipeline
-from offgridflow_common.rate_limit import TokenBucket
-from offgridflow_common.retry import RetryPolicy
 from offgridflow_common.settings import month_of
 from offgridflow_common.singer.deliveries import DeliveriesStream
 from offgridflow_common.singer.tap import OffGridFlowTap
@@ -35,9 +29,6 @@ if TYPE_CHECKING:
     from offgridflow_common.exports.storage import ObjectStore
     from offgridflow_common.singer.batch import BatchStore
 
-#: What one request may take with all its attempts, downloads of large files included.
-_DEADLINE_SECONDS = 3600.0
-
 
 class TapOffgridflowAws(OffGridFlowTap):
     """What AWS reports about carbon, water, cost and usage."""
@@ -55,21 +46,9 @@ class TapOffgridflowAws(OffGridFlowTap):
         return self.parse_settings()
 
     @cached_property
-    def started_at(self) -> datetime:
-        """When the run began (aware, UTC): the moment that all its rows share."""
-        return datetime.now(UTC).replace(microsecond=0)
-
-    @cached_property
     def client(self) -> AwsClient:
         """Asks AWS, within the limits of the settings."""
-        settings = self.settings
-        pipeline = RequestPipeline(
-            limiter=TokenBucket(settings.rate_limit_per_second, settings.rate_limit_capacity),
-            retry=RetryPolicy(max_attempts=settings.max_attempts, total_deadline=_DEADLINE_SECONDS),
-            telemetry=self.telemetry,
-            cancel=self.cancel,
-        )
-        return AwsClient(settings, pipeline)
+        return AwsClient(self.settings, self.pipeline)
 
     @cached_property
     def deliveries(self) -> Deliveries:
@@ -86,11 +65,6 @@ class TapOffgridflowAws(OffGridFlowTap):
             start=month_of(settings.start) if settings.start else None,
             end=settings.end,
         )
-
-    @cached_property
-    def spool(self) -> Spool:
-        """Where export files are kept while they are read; removed at the end of the run."""
-        return self.resources.enter_context(Spool(self.settings.spool_dir, self.settings.spool_max_bytes))
 
     def discover_streams(self) -> Sequence[Stream]:
         """All streams; neither credentials nor a network are needed to know them."""
@@ -111,12 +85,11 @@ class TapOffgridflowAws(OffGridFlowTap):
         return super().batch_store(storage)
 
     def _export(self, setting: ExportSetting) -> Export:
-        parts = urlsplit(setting.url)
         store: ObjectStore
-        if parts.scheme == "file":
-            folder = Path(unquote(parts.path))
-            store, prefix = FolderStore(folder.parent), folder.name
+        if folder := FolderStore.of_url(setting.url):
+            store, prefix = folder
         else:
+            parts = urlsplit(setting.url)
             # One slash parts bucket and key; a key may begin with a slash of its own.
             store, prefix = S3Store(self.client, parts.netloc, setting), parts.path.removeprefix("/")
         return Export(name=setting.name, type=setting.type, store=store, prefix=prefix)

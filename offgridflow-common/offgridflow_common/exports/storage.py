@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Protocol
+from urllib.parse import unquote, urlsplit
 
 from offgridflow_common.errors import NotFoundError, SourceChanged
 
@@ -73,6 +74,13 @@ class FolderStore:
 
     def __init__(self, root: Path) -> None:
         self._root = root
+
+    @classmethod
+    def of_url(cls, url: str) -> tuple[FolderStore, str] | None:
+        """The store and the prefix of an export at a ``file:///`` URL; None for any other URL."""
+        parts = urlsplit(url)
+        folder = Path(unquote(parts.path))
+        return (cls(folder.parent), folder.name) if parts.scheme == "file" else None
 
     def uri(self, key: str) -> str:
         """The ``file://`` address of a key."""

@@ -9,14 +9,19 @@ import sys
 import threading
 import weakref
 from contextlib import ExitStack
+from datetime import UTC, datetime
 from functools import cached_property
 from typing import IO, TYPE_CHECKING, Any
 
 from singer_sdk import Tap
 from singer_sdk.exceptions import ConfigValidationError
 
+from offgridflow_common.exports.spool import Spool
 from offgridflow_common.observability import Telemetry, install_log_context
+from offgridflow_common.pipeline import RequestPipeline
+from offgridflow_common.rate_limit import TokenBucket
 from offgridflow_common.redaction import install_log_redaction, register_secrets
+from offgridflow_common.retry import RetryPolicy
 from offgridflow_common.settings import raise_config_errors, unknown_settings
 from offgridflow_common.singer.batch import BatchStore, StorageBatchStore
 from offgridflow_common.singer.writer import BlockWriter
@@ -31,6 +36,9 @@ if TYPE_CHECKING:
 
     from offgridflow_common.errors import OffGridFlowError
     from offgridflow_common.settings import CommonSettings
+
+#: What one request may take with all its attempts, downloads of large files included.
+_DEADLINE_SECONDS = 3600.0
 
 
 class OffGridFlowTap(Tap, abc.ABC):
@@ -90,6 +98,27 @@ class OffGridFlowTap(Tap, abc.ABC):
     def telemetry(self) -> Telemetry:
         """Spans and metrics of this tap."""
         return Telemetry(self.name)
+
+    @cached_property
+    def started_at(self) -> datetime:
+        """When the run began (aware, UTC): the moment that all its rows share."""
+        return datetime.now(UTC).replace(microsecond=0)
+
+    @cached_property
+    def pipeline(self) -> RequestPipeline:
+        """The way of all requests to the provider, within the limits of the settings."""
+        settings = self.settings
+        return RequestPipeline(
+            limiter=TokenBucket(settings.rate_limit_per_second, settings.rate_limit_capacity),
+            retry=RetryPolicy(max_attempts=settings.max_attempts, total_deadline=_DEADLINE_SECONDS),
+            telemetry=self.telemetry,
+            cancel=self.cancel,
+        )
+
+    @cached_property
+    def spool(self) -> Spool:
+        """Where export files are kept while they are read; removed at the end of the run."""
+        return self.resources.enter_context(Spool(self.settings.spool_dir, self.settings.spool_max_bytes))
 
     @property
     def streams(self) -> dict[str, Stream]:
