@@ -1,0 +1,1 @@
+"""Singer tap for what Azure reports about carbon, cost and usage."""
