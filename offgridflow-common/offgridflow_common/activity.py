@@ -16,6 +16,7 @@ from offgridflow_common.errors import ContractBroken
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from datetime import datetime
 
 #: Sums over emissions: location based = location_based + both; market based = market_based + both.
 LOCATION_BASED, MARKET_BASED, BOTH = "location_based", "market_based", "both"
@@ -89,6 +90,17 @@ class Unit:
 def normalise_unit(unit: str) -> Unit:
     """The unit to report in: emissions in kgCO2e, usage in FOCUS words; unknown units stay as they are."""
     return _units().get(unit.casefold()) or Unit(unit, 1.0)
+
+
+def batch_of(retrieved_at: datetime, delivery_id: str | None = None) -> str:
+    """The batch that activities belong to: batches sort by the run that made them.
+
+    Args:
+        retrieved_at: When the run began.
+        delivery_id: What they were read from, if it was a delivery; it stands behind a ``/``.
+    """
+    run = f"{retrieved_at:%Y-%m-%dT%H:%M:%SZ}"
+    return f"{run}/{delivery_id}" if delivery_id else run
 
 
 def finish(facts: pl.DataFrame, *, org_id: str | None, workspace_id: str | None) -> pl.DataFrame:

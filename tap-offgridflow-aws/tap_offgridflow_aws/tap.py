@@ -16,7 +16,7 @@ from tap_offgridflow_aws.client import AwsClient
 from tap_offgridflow_aws.discovery import discover_exports
 from tap_offgridflow_aws.manifests import AwsLayout
 from tap_offgridflow_aws.settings import CONFIG_SCHEMA, AwsSettings, ExportSetting, parse
-from tap_offgridflow_aws.streams.activities import ActivitiesStream
+from tap_offgridflow_aws.streams.activities import AwsActivitiesStream
 from tap_offgridflow_aws.streams.carbon import CarbonEmissionsStream, WaterAllocationStream
 from tap_offgridflow_aws.streams.line_items import CarbonExportStream, CostAndUsageStream, FocusCostsStream
 
@@ -69,7 +69,7 @@ class TapOffgridflowAws(OffGridFlowTap):
     def discover_streams(self) -> Sequence[Stream]:
         """All streams; neither credentials nor a network are needed to know them."""
         return [
-            ActivitiesStream(self, self),
+            AwsActivitiesStream(self, self),
             CarbonEmissionsStream(self, self),
             CarbonExportStream(self, self),
             CostAndUsageStream(self, self),

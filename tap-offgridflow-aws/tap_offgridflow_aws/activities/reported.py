@@ -6,16 +6,9 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from offgridflow_common.activity import (
-    BOTH,
-    EMISSIONS,
-    LOCATION_BASED,
-    MARKET_BASED,
-    USAGE,
-    normalise_unit,
-)
-from offgridflow_common.errors import ContractBroken
-from tap_offgridflow_aws.activities.mapping import Mapping, activities, with_region_ids
+from offgridflow_common.activity import BOTH, LOCATION_BASED, MARKET_BASED, USAGE, batch_of
+from offgridflow_common.activity_mapping import Mapping, activities, with_region_ids
+from offgridflow_common.emissions import reported_emissions, scope_facts
 from tap_offgridflow_aws.reports import EMISSIONS as EMISSIONS_REPORT
 from tap_offgridflow_aws.reports import WATER as WATER_REPORT
 
@@ -55,7 +48,7 @@ def emission_activities(rows: pl.DataFrame, mapping: Mapping, retrieved_at: date
         retrieved_at: When the run began; it names the batch.
     """
     facts = pl.concat(
-        _scope_facts(
+        scope_facts(
             rows, f"total_{scope}_carbon_emissions", pl.col(EMISSIONS_REPORT.unit_column), number, method
         )
         for scope, number, method in _SCOPES
@@ -64,7 +57,7 @@ def emission_activities(rows: pl.DataFrame, mapping: Mapping, retrieved_at: date
         service_code=pl.col("service"),
         import_batch_id=pl.lit(batch_of(retrieved_at)),
     )
-    return _reported(facts, mapping)
+    return reported_emissions(facts, mapping)
 
 
 def carbon_export_activities(
@@ -79,7 +72,7 @@ def carbon_export_activities(
         retrieved_at: When the run began; it names the batch.
     """
     facts = pl.concat(
-        _scope_facts(
+        scope_facts(
             rows,
             f"total_{scope}_emissions_value",
             pl.col(f"total_{scope}_emissions_unit").fill_null(EMISSIONS_REPORT.unit),
@@ -101,14 +94,14 @@ def carbon_export_activities(
         .group_by(*keys, "unit", "scope", "accounting_method", maintain_order=True)
         .agg(pl.col("quantity").cast(pl.Decimal(38, 12)).sum().cast(pl.Float64))
     )
-    return _reported(
+    return reported_emissions(
         one_each.with_columns(
             source=pl.lit("aws_carbon_export"),
             account_id=pl.col("usage_account_id"),
             service_code=pl.col("product_code"),
             period_start=pl.col("usage_period_start").dt.truncate("1mo"),
             period_end=pl.col("usage_period_start").dt.truncate("1mo").dt.offset_by("1mo"),
-            import_batch_id=pl.lit(batch_of(retrieved_at, delivery)),
+            import_batch_id=pl.lit(batch_of(retrieved_at, delivery.delivery_id)),
         ),
         mapping,
     )
@@ -137,46 +130,3 @@ def water_activities(rows: pl.DataFrame, mapping: Mapping, retrieved_at: datetim
         import_batch_id=pl.lit(batch_of(retrieved_at)),
     )
     return activities(facts, mapping)
-
-
-def batch_of(retrieved_at: datetime, delivery: Delivery | None = None) -> str:
-    """The batch that activities belong to: batches sort by the run that made them.
-
-    Args:
-        retrieved_at: When the run began.
-        delivery: What they were read from, if it was a delivery; the batch then names it behind a ``/``.
-    """
-    run = f"{retrieved_at:%Y-%m-%dT%H:%M:%SZ}"
-    return f"{run}/{delivery.delivery_id}" if delivery else run
-
-
-def _scope_facts(rows: pl.DataFrame, value: str, unit: pl.Expr, scope: int, method: str) -> pl.DataFrame:
-    """The values of one scope and method, in kgCO2e. Zero is a value, null is none."""
-    given = rows.with_columns(given_unit=unit).filter(pl.col(value).is_not_null())
-    units = {text: normalise_unit(text) for text in given["given_unit"].unique()}
-    if any(known.name != "kgCO2e" for known in units.values()):
-        raise ContractBroken(
-            asked="making activities of emissions",
-            got=f"values in {', '.join(sorted(units))}",
-            do="look for a newer version of the tap; nothing of the period counts as read",
-        )
-    factor = pl.Series([units[text].factor for text in given["given_unit"]], dtype=pl.Float64)
-    return given.with_columns(
-        (pl.col(value) * factor).round_sig_figs(15).alias("quantity"),
-        unit=pl.lit("kgCO2e"),
-        scope=pl.lit(scope),
-        accounting_method=pl.lit(method),
-    )
-
-
-def _reported(facts: pl.DataFrame, mapping: Mapping) -> pl.DataFrame:
-    return activities(
-        facts.with_columns(
-            subject=pl.lit("emissions"),
-            activity_type=pl.lit(EMISSIONS),
-            usage_type=pl.lit(None, dtype=pl.String),
-            data_quality=pl.lit("estimated"),
-            external_id=pl.format("{}/{}", "account_id", pl.col("period_start").dt.strftime("%Y-%m")),
-        ),
-        mapping,
-    )

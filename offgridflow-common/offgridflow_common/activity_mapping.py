@@ -1,4 +1,4 @@
-"""What all AWS activities have in common: services, regions, and whose they are."""
+"""From facts in a provider's words to activities: services, regions, and whose they are."""
 
 from __future__ import annotations
 
@@ -15,9 +15,7 @@ if TYPE_CHECKING:
     import logging
 
     from offgridflow_common.regions import Region
-    from tap_offgridflow_aws.settings import AwsSettings
-
-PROVIDER = "aws"
+    from offgridflow_common.settings import CommonSettings
 
 #: How activities spell the region of what has no place.
 GLOBAL_REGION = "global"
@@ -25,19 +23,21 @@ GLOBAL_REGION = "global"
 
 @dataclass(frozen=True, slots=True)
 class Mapping:
-    """What turns AWS's words into OffGridFlow's, and whose activities they are."""
+    """What turns a provider's words into OffGridFlow's, and whose activities they are."""
 
+    provider: str
     regions: RegionMapper
     services: ServiceMapper
     org_id: str | None
     workspace_id: str | None
 
     @classmethod
-    def of(cls, settings: AwsSettings) -> Mapping:
+    def of(cls, provider: str, settings: CommonSettings) -> Mapping:
         """The mapping that the settings ask for."""
         return cls(
-            regions=RegionMapper(PROVIDER, settings.mapping_overrides_path),
-            services=ServiceMapper(PROVIDER, settings.mapping_overrides_path),
+            provider=provider,
+            regions=RegionMapper(provider, settings.mapping_overrides_path),
+            services=ServiceMapper(provider, settings.mapping_overrides_path),
             org_id=settings.org_id,
             workspace_id=settings.workspace_id,
         )
@@ -53,13 +53,13 @@ def activities(facts: pl.DataFrame, mapping: Mapping) -> pl.DataFrame:
 
     Args:
         facts: As :func:`offgridflow_common.activity.finish` takes them, with ``service_code``,
-            ``usage_type`` and ``region`` in AWS's words. ``service_category`` and ``service_name``, where
-            the source has them, stay as they are.
+            ``usage_type`` and ``region`` in the provider's words, and ``resource_type`` where that tells
+            more. ``service_category`` and ``service_name``, where the source has them, stay as they are.
         mapping: The mappers.
     """
     named = _with_services(_with_regions(facts, mapping), mapping)
     return finish(
-        named.with_columns(provider=pl.lit(PROVIDER)),
+        named.with_columns(provider=pl.lit(mapping.provider)),
         org_id=mapping.org_id,
         workspace_id=mapping.workspace_id,
     )
@@ -72,7 +72,7 @@ def with_region_ids(facts: pl.DataFrame, mapping: Mapping) -> pl.DataFrame:
 
 
 def _with_services(facts: pl.DataFrame, mapping: Mapping) -> pl.DataFrame:
-    keys = ["service_code", "usage_type"]
+    keys = [name for name in ("service_code", "usage_type", "resource_type") if name in facts.columns]
     pairs = facts.select(keys).unique()
     services = [mapping.services.lookup(*pair) for pair in pairs.iter_rows()]
     found = pairs.with_columns(

@@ -1,0 +1,190 @@
+"""The stream of activities: usage of exports, each fact once, and what else a provider reports."""
+
+from __future__ import annotations
+
+import abc
+from functools import cached_property
+from typing import TYPE_CHECKING, ClassVar, Protocol
+
+import polars as pl
+
+from offgridflow_common.activity import ACTIVITY_COLUMNS
+from offgridflow_common.activity_mapping import Mapping
+from offgridflow_common.singer.reading import ExportSource, Reading, delivery_blocks, pending_deliveries
+from offgridflow_common.singer.streams import OffGridFlowStream, Partition
+from offgridflow_common.usage import UsageSource, merge_groups, usage_activities, usage_groups
+
+if TYPE_CHECKING:
+    import collections.abc
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from datetime import datetime
+
+    from offgridflow_common.exports.delivery import Delivery, Manifest
+    from offgridflow_common.exports.table import Table
+    from offgridflow_common.settings import CommonSettings
+    from offgridflow_common.singer.tap import OffGridFlowTap
+
+#: Rows that are grouped at once: few columns, so a block may be larger than one that is written.
+_GROUP_ROWS = 50_000
+
+
+class ActivitySource(ExportSource, Protocol):
+    """What activities are made of: the exports of a run, and how it wants them."""
+
+    @property
+    def settings(self) -> CommonSettings:
+        """The settings, parsed once."""
+        ...
+
+    @property
+    def started_at(self) -> datetime:
+        """When the run began (aware, UTC): the moment that all its rows share."""
+        ...
+
+
+class ActivitiesStream(OffGridFlowStream, abc.ABC):
+    """Usage of exports, and what else a provider reports, in OffGridFlow's one schema.
+
+    No usage is taken twice: where several exports cover a payer's month, it comes from the one whose type
+    counts first, then in the order of the settings.
+
+    Attributes:
+        provider: The provider, as the reference tables spell it.
+        usage_sources: How usage is found, by type of export; the type that counts first comes first.
+        tables: What the exports of each of these types hold.
+    """
+
+    name = "activities"
+    columns = ACTIVITY_COLUMNS
+    primary_keys = ("id",)
+    replication_key = "period_start"
+
+    provider: ClassVar[str]
+    usage_sources: ClassVar[collections.abc.Mapping[str, UsageSource]]
+    tables: ClassVar[collections.abc.Mapping[str, Table]]
+
+    def __init__(self, tap: OffGridFlowTap, source: ActivitySource) -> None:
+        """Create the stream.
+
+        Args:
+            tap: The tap it belongs to.
+            source: The run that it is part of.
+        """
+        super().__init__(tap)
+        self._run = source
+
+    @abc.abstractmethod
+    def reported(self) -> Iterable[Callable[[], Iterator[Partition]]]:
+        """What gives activities of reports, beside usage."""
+
+    def reads(self, manifest: Manifest) -> bool:
+        """Whether activities are made of a delivery."""
+        return manifest.export.type in self.usage_sources
+
+    def feeds(self) -> Iterable[Callable[[], Iterator[Partition]]]:
+        """Each source by itself: who may not ask for emissions still gets usage."""
+        return (self._usage_of_exports, *self.reported(), self._unknown_words)
+
+    def pending(self) -> Iterator[Partition]:
+        """The periods of each source that are new or may have changed."""
+        for feed in self.feeds():
+            yield from feed()
+
+    @cached_property
+    def mapping(self) -> Mapping:
+        """What turns the provider's words into OffGridFlow's."""
+        return Mapping.of(self.provider, self._run.settings)
+
+    def deliveries(
+        self, manifests: Iterable[Manifest], read: Callable[[Delivery, Reading], Iterator[pl.DataFrame]]
+    ) -> Iterator[Partition]:
+        """A partition for each new delivery; none goes out before the delivery is known to be whole."""
+        return pending_deliveries(
+            self._run.deliveries, manifests, self.bookmarks, read, self.logger, verified_first=True
+        )
+
+    def blocks(
+        self, delivery: Delivery, table: Table, columns: Sequence[str], reading: Reading
+    ) -> Iterator[pl.DataFrame]:
+        """Some columns of all rows of a delivery."""
+        blocks = delivery_blocks(
+            self._run,
+            delivery,
+            table,
+            columns,
+            reading=reading,
+            logger=self.logger,
+            block_rows=_GROUP_ROWS,
+        )
+        return (block for _, block in blocks)
+
+    def _usage_of_exports(self) -> Iterator[Partition]:
+        manifests = self._usage_manifests()
+        if not manifests:
+            self.log("no usage: no export of type %s has a delivery", ", ".join(self.usage_sources))
+        yield from self.deliveries(manifests, self._usage)
+
+    def _unknown_words(self) -> Iterator[Partition]:
+        """Nothing to read: when all else has been read, what could not be mapped is named."""
+        self.mapping.report(self.logger)
+        return iter(())
+
+    def _usage_manifests(self) -> list[Manifest]:
+        """The manifests of all exports of usage, those that count first before the others."""
+        rank = list(self.usage_sources)
+        exports = self._run.deliveries.of_types(frozenset(self.usage_sources))
+        return [
+            manifest
+            for export in sorted(exports, key=lambda export: rank.index(export.type))
+            for manifest in self._run.deliveries.manifests(export)
+        ]
+
+    def _usage(self, delivery: Delivery, reading: Reading) -> Iterator[pl.DataFrame]:
+        grain = self._run.settings.activity_grain
+        source = self.usage_sources[delivery.export.type]
+        table = self.tables[delivery.export.type].requiring(source.required)
+        blocks = self.blocks(delivery, table, source.columns, reading)
+        parts = [usage_groups(block.lazy(), source, grain).collect() for block in blocks]
+        if not parts:
+            reading.notes["payers"] = []
+            return
+        groups = self._not_taken_yet(merge_groups(parts), delivery, reading)
+        if negative := groups.filter(pl.col("quantity") < 0).height:
+            self.logger.warning(
+                "%s: %d of %d groups of usage are negative in sum and make no activity",
+                delivery.manifest.label,
+                negative,
+                groups.height,
+            )
+        activities = usage_activities(
+            groups, source, delivery, self.mapping, grain=grain, retrieved_at=self._run.started_at
+        )
+        yield activities.select(self.wanted)
+
+    def _not_taken_yet(self, groups: pl.DataFrame, delivery: Delivery, reading: Reading) -> pl.DataFrame:
+        """The groups of payers whose month was not taken from an export that counts first."""
+        taken: set[str] = set()
+        for manifest in self._usage_manifests():
+            if manifest.export == delivery.export:
+                break
+            if manifest.period == delivery.period:
+                taken.update(self.bookmarks.of(manifest).get("payers", ()))
+        payers = set(groups["payer_id"].drop_nulls().unique())
+        if again := sorted(payers & taken):
+            self.logger.warning(
+                "%s: usage of payer %s is taken from another export and left out here",
+                delivery.manifest.label,
+                ", ".join(again),
+            )
+        if groups["payer_id"].null_count() and self._is_covered_twice(delivery.period):
+            self.logger.warning(
+                "%s does not name its payers: if another export covers them, too, their usage counts twice; "
+                "have the export deliver %s",
+                delivery.manifest.label,
+                self.usage_sources[delivery.export.type].payer,
+            )
+        reading.notes["payers"] = sorted(payers - taken)
+        return groups.filter(~pl.col("payer_id").is_in(again) | pl.col("payer_id").is_null())
+
+    def _is_covered_twice(self, period: str) -> bool:
+        return sum(manifest.period == period for manifest in self._usage_manifests()) > 1

@@ -1,0 +1,151 @@
+"""Activities of usage: line items that are physical usage, summed to what a calculation needs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import TYPE_CHECKING
+
+import polars as pl
+
+from offgridflow_common.activity import USAGE, batch_of, normalise_unit
+from offgridflow_common.activity_mapping import Mapping, activities, with_region_ids
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from datetime import datetime
+
+    from offgridflow_common.exports.delivery import Delivery
+
+#: What usage is summed to.
+_GROUP = (
+    "period_start",
+    "payer_id",
+    "account_id",
+    "region",
+    "service_code",
+    "service_name",
+    "service_category",
+    "usage_type",
+    "unit",
+    "currency",
+)
+
+#: What is summed: exact to twelve places and independent of the order of rows, unlike a sum of floats.
+_SUMS = ("quantity", "cost", "line_items")
+_EXACT = pl.Decimal(38, 12)
+
+
+@dataclass(frozen=True, slots=True)
+class UsageSource:
+    """How usage is found in a type of export.
+
+    Attributes:
+        name: What activities name as their source.
+        payer: The column that tells whose bill a row is on.
+        required: The columns it cannot do without.
+        optional: Other columns that are read.
+        lines: From those columns to the rows that are usage, in the columns that usage is summed to.
+        places: Replaces every spelling of a region by its id.
+    """
+
+    name: str
+    payer: str
+    required: tuple[str, ...]
+    optional: tuple[str, ...]
+    lines: Callable[[pl.LazyFrame], pl.LazyFrame]
+    places: Callable[[pl.DataFrame, Mapping], pl.DataFrame] = with_region_ids
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """All columns that are read."""
+        return (*self.required, *self.optional)
+
+
+def usage_groups(lines: pl.LazyFrame, source: UsageSource, grain: str) -> pl.LazyFrame:
+    """Physical usage summed to grain, payer, account, region, service, usage type, unit and currency.
+
+    Args:
+        lines: The columns of the source.
+        source: How to find usage in them.
+        grain: ``month`` or ``day``.
+    """
+    return (
+        source.lines(lines)
+        .with_columns(
+            pl.col("period_start").dt.truncate(_interval(grain)),
+            pl.col("quantity", "cost").cast(_EXACT),
+            pl.lit(1, dtype=pl.Int64).alias("line_items"),
+        )
+        .group_by(_GROUP)
+        .agg(pl.col(_SUMS).sum())
+    )
+
+
+def merge_groups(groups: Iterable[pl.DataFrame]) -> pl.DataFrame:
+    """Sum groups of several blocks or files."""
+    return _regrouped(pl.concat(groups))
+
+
+def usage_activities(  # noqa: PLR0913 - what, how it was found, from where, in which words, when
+    groups: pl.DataFrame,
+    source: UsageSource,
+    delivery: Delivery,
+    mapping: Mapping,
+    *,
+    grain: str,
+    retrieved_at: datetime,
+) -> pl.DataFrame:
+    """Activities of a delivery's usage groups.
+
+    Args:
+        groups: From :func:`usage_groups`, in the words of the export.
+        source: As it was for the groups.
+        delivery: What they were read from.
+        mapping: The mappers.
+        grain: As it was for the groups.
+        retrieved_at: When the run began; it names the batch.
+
+    Returns:
+        Activities; groups of a negative quantity, which are corrections without usage, make none.
+    """
+    bill = pl.format("{}/{}", pl.col("payer_id").fill_null(delivery.export.name), pl.lit(delivery.period))
+    facts = (
+        _in_common_units(source.places(groups, mapping))
+        .sort(_GROUP)
+        .with_columns(
+            pl.col("usage_type").alias("metadata.usage_type"),
+            pl.col("line_items").cast(pl.String).alias("metadata.line_items"),
+            pl.lit(delivery.export.name).alias("metadata.export"),
+            pl.col("quantity", "cost").cast(pl.Float64),
+            subject=pl.lit("usage"),
+            bill=bill,
+            period_end=pl.col("period_start").dt.offset_by(_interval(grain)),
+            detail=pl.concat_str(
+                "usage_type", "service_category", "service_name", separator="/", ignore_nulls=True
+            ),
+            activity_type=pl.lit(USAGE),
+            source=pl.lit(source.name),
+            data_quality=pl.lit("measured"),
+            external_id=bill,
+            import_batch_id=pl.lit(batch_of(retrieved_at, delivery.delivery_id)),
+        )
+    )
+    return activities(facts.filter(pl.col("quantity") >= 0), mapping)
+
+
+def _interval(grain: str) -> str:
+    return "1mo" if grain == "month" else "1d"
+
+
+def _regrouped(groups: pl.DataFrame) -> pl.DataFrame:
+    return groups.group_by(_GROUP).agg(pl.col(_SUMS).sum())
+
+
+def _in_common_units(groups: pl.DataFrame) -> pl.DataFrame:
+    units = [normalise_unit(text) if text else None for text in groups["unit"]]
+    factors = [Decimal(str(unit.factor)) if unit else Decimal(1) for unit in units]
+    return groups.with_columns(
+        pl.Series("unit", [unit.name if unit else None for unit in units], dtype=pl.String),
+        quantity=pl.col("quantity") * pl.Series(factors, dtype=_EXACT),
+    ).pipe(_regrouped)
