@@ -1,0 +1,1 @@
+"""From what Azure reports to activities: pure functions, columns in and columns out."""
