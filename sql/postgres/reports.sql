@@ -49,6 +49,30 @@ SELECT
 FROM reported
 GROUP BY provider, month, category, service_code, service_name;
 
+-- Reported emissions by month, FOCUS service category and country in kgCO2e, by both methods. Services that the
+-- provider does not break out have no category, and what has no place no country.
+CREATE OR REPLACE VIEW emissions_by_country AS
+WITH reported AS (
+    SELECT
+        provider,
+        date_trunc('month', to_timestamp(extract(epoch FROM period_start)) AT TIME ZONE 'UTC')::date AS month,
+        service_category,
+        country,
+        CASE WHEN accounting_method IN ('location_based', 'both') THEN quantity ELSE 0 END AS location_based,
+        CASE WHEN accounting_method IN ('market_based', 'both') THEN quantity ELSE 0 END AS market_based
+    FROM current_activities
+    WHERE activity_type = 'emissions'
+)
+SELECT
+    provider,
+    month,
+    service_category,
+    country,
+    sum(location_based) AS location_based_kg,
+    sum(market_based) AS market_based_kg
+FROM reported
+GROUP BY provider, month, service_category, country;
+
 -- Unblended cost of physical usage by month of use and service. Taxes, fees, credits and refunds are no usage: this is
 -- not the bill.
 CREATE OR REPLACE VIEW usage_cost_by_service AS

@@ -54,6 +54,14 @@ def test_emissions_by_service_add_up_to_those_by_month(reported: Warehouses) -> 
     assert reported.ask(sums) == reported.ask(totals)
 
 
+def test_emissions_by_country_add_up_to_those_by_month(reported: Warehouses) -> None:
+    assert reported.ask("SELECT * FROM emissions_by_country") == [
+        ("aws", FIRST_OF_OCTOBER, "Storage", "DEU", 1000.0, 687.5),
+        ("aws", FIRST_OF_SEPTEMBER, "Compute", "DEU", 4000.0, 2750.0),
+        ("aws", FIRST_OF_SEPTEMBER, "Storage", "DEU", 4000.0, 2750.0),
+    ]
+
+
 def test_the_cost_of_usage_is_without_water_and_emissions(reported: Warehouses) -> None:
     assert reported.ask("SELECT * FROM usage_cost_by_service") == [
         ("aws", FIRST_OF_SEPTEMBER, "cloud_compute", "AmazonEC2", "Amazon Elastic Compute Cloud", "USD", 30.0)
