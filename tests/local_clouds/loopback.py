@@ -1,4 +1,4 @@
-"""What the stand-ins for HTTP services share: a threaded server on 127.0.0.1 that stops completely."""
+"""What the stand-ins for HTTP(S) services share: a threaded server on 127.0.0.1 that stops completely."""
 
 from __future__ import annotations
 
@@ -7,7 +7,11 @@ import socket
 import struct
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
+
+if TYPE_CHECKING:
+    import ssl
+    from collections.abc import Iterator
 
 LOOPBACK = "127.0.0.1"
 
@@ -18,10 +22,20 @@ class _Server(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 128
 
-    def __init__(self, handler: type[BaseHTTPRequestHandler]) -> None:
+    def __init__(
+        self, handler: type[BaseHTTPRequestHandler], port: int = 0, tls: ssl.SSLContext | None = None
+    ) -> None:
         self._open: set[socket.socket] = set()
         self._open_lock = threading.Lock()
-        super().__init__((LOOPBACK, 0), handler)
+        self._tls = tls
+        super().__init__((LOOPBACK, port), handler)
+
+    def get_request(self) -> tuple[Any, Any]:
+        connection, address = super().get_request()
+        if self._tls is None:
+            return connection, address
+        # The handshake waits for the first read, in the connection's thread: a silent client stops nobody.
+        return self._tls.wrap_socket(connection, server_side=True, do_handshake_on_connect=False), address
 
     def process_request(self, request: Any, client_address: Any) -> None:
         with self._open_lock:
@@ -41,13 +55,19 @@ class _Server(ThreadingHTTPServer):
             connections = list(self._open)
         for connection in connections:
             with contextlib.suppress(OSError):
-                connection.shutdown(socket.SHUT_RDWR)
+                # Below TLS, whose own shutdown would pull the session away under the reading thread.
+                socket.socket.shutdown(connection, socket.SHUT_RDWR)
 
 
 class LoopbackServer:
-    """A context manager around one server thread; subclasses give the request handler."""
+    """A context manager around one server thread; subclasses give the request handler.
 
-    def __init__(self) -> None:
+    Args:
+        tls: Certificate and key to serve https with; None for plain http.
+    """
+
+    def __init__(self, tls: ssl.SSLContext | None = None) -> None:
+        self._tls = tls
         self._server: _Server | None = None
         self._thread: threading.Thread | None = None
 
@@ -60,11 +80,12 @@ class LoopbackServer:
         """Base URL; the server must be running."""
         if self._server is None:
             raise RuntimeError("the server is not running: use it in a with statement")
-        return f"http://{LOOPBACK}:{self._server.server_address[1]}"
+        scheme = "http" if self._tls is None else "https"
+        return f"{scheme}://{LOOPBACK}:{self._server.server_address[1]}"
 
-    def start(self) -> None:
-        """Bind a free port and serve in the background."""
-        self._server = _Server(self.handler())
+    def start(self, port: int = 0) -> None:
+        """Bind a port, by default a free one, and serve in the background."""
+        self._server = _Server(self.handler(), port, self._tls)
         self._thread = threading.Thread(
             target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True
         )
@@ -79,6 +100,20 @@ class LoopbackServer:
         self._server.hang_up()
         self._server.server_close()
         self._server = self._thread = None
+
+    @contextlib.contextmanager
+    def refusing(self) -> Iterator[None]:
+        """Refuse connections for a while; the port stays this server's."""
+        if self._server is None:
+            raise RuntimeError("the server is not running: use it in a with statement")
+        port = self._server.server_address[1]
+        self.stop()
+        with socket.socket() as holder:
+            # Bound but not listening: nobody else gets the port, and who connects is refused.
+            holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            holder.bind((LOOPBACK, port))
+            yield
+            self.start(port)
 
     def __enter__(self) -> Self:
         self.start()
