@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from offgridflow_common.columns import Kind
 from offgridflow_common.exports.convert import convert, gather_extra, gather_map
-from offgridflow_common.singer.writer import as_json_values
+from offgridflow_common.singer.render import as_json_values
 
 KINDS = [kind for kind in Kind if kind is not Kind.OBJECT]
 MAPS = [Kind.STRING_MAP, Kind.NUMBER_MAP]

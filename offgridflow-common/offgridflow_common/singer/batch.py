@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import polars as pl
 from singer_sdk.helpers._batch import BatchConfig, BatchFileFormat
 
-from offgridflow_common.singer.writer import as_json_values
+from offgridflow_common.singer.render import as_json_values
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -19,7 +19,8 @@ from offgridflow_common.errors import OffGridFlowError, UnknownError, classify
 from offgridflow_common.exports.scan import BLOCK_ROWS
 from offgridflow_common.singer.batch import BatchFiles, batch_rows
 from offgridflow_common.singer.bookmarks import Bookmarks
-from offgridflow_common.singer.writer import BlockWriter, as_json_values, render_records
+from offgridflow_common.singer.render import as_json_values, render_records
+from offgridflow_common.singer.writer import BlockWriter
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
@@ -223,7 +224,7 @@ class OffGridFlowStream(Stream, abc.ABC):
         writer = cast("BlockWriter", self._owner.message_writer)
         now = datetime.now(UTC)
         for part in frame.iter_slices(_WRITTEN_ROWS):
-            writer.write_block(render_records(self.name, part, now))
+            writer.write_block(*render_records(self.name, part, now))
 
     def _write_rows(self, frame: pl.DataFrame, *, write_messages: bool) -> Iterator[dict[str, Any]]:
         for row in as_json_values(frame).iter_rows(named=True):

@@ -1,20 +1,15 @@
-"""The message writer of the taps: single messages as the SDK writes them, and whole blocks of records."""
+"""The message writer of the taps: single messages as the SDK writes them, and whole blocks of lines."""
 
 from __future__ import annotations
 
-import io
 import sys
 from contextlib import contextmanager
 from typing import IO, TYPE_CHECKING
 
-import polars as pl
 from singer_sdk.singerlib.encoding import SimpleSingerWriter
-
-from offgridflow_common.columns import TIMESTAMP_FORMAT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from datetime import datetime
 
     from singer_sdk.singerlib.messages import Message
 
@@ -43,15 +38,16 @@ class BlockWriter(SimpleSingerWriter):
         """Write one message and flush it."""
         self.write_block(f"{self.format_message(message)}\n".encode())
 
-    def write_block(self, block: bytes) -> None:
-        """Write whole lines, such as those of :func:`render_records`, and flush them."""
+    def write_block(self, *pieces: bytes) -> None:
+        """Write whole lines, such as those of ``render_records``, in one piece or several, and flush them."""
         with self._whole_lines():
             sys.stdout.flush()
             binary = getattr(sys.stdout, "buffer", None)
             if binary is None:
-                sys.stdout.write(block.decode())
+                sys.stdout.write(b"".join(pieces).decode())
             else:
-                _write_all(binary, block)
+                for piece in pieces:
+                    _write_all(binary, piece)
             sys.stdout.flush()
 
     @contextmanager
@@ -72,31 +68,3 @@ def _write_all(binary: IO[bytes], block: bytes) -> None:
     while rest:
         rest = rest[binary.write(rest) :]
     binary.flush()
-
-
-def as_json_values(frame: pl.DataFrame) -> pl.DataFrame:
-    """The frame with each value as it stands in JSON: timestamps as text; the rest needs no change."""
-    timestamps = [name for name, dtype in frame.schema.items() if isinstance(dtype, pl.Datetime)]
-    return frame.with_columns(pl.col(timestamps).dt.strftime(TIMESTAMP_FORMAT)) if timestamps else frame
-
-
-def render_records(stream: str, frame: pl.DataFrame, time_extracted: datetime) -> bytes:
-    """RECORD messages for all rows of a frame, one line each.
-
-    Args:
-        stream: The stream's name in the messages.
-        frame: The rows; columns are written in their order.
-        time_extracted: When the rows were read (aware, UTC): one moment for the block.
-
-    Returns:
-        NDJSON lines, each ended by a newline; empty for a frame without rows.
-    """
-    lines = io.BytesIO()
-    if not frame.is_empty():
-        as_json_values(frame).select(
-            type=pl.lit("RECORD"),
-            stream=pl.lit(stream),
-            record=pl.struct(pl.all()),
-            time_extracted=pl.lit(time_extracted.isoformat(timespec="microseconds")),
-        ).write_ndjson(lines)
-    return lines.getvalue()
