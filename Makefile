@@ -5,9 +5,10 @@ UV := .tools/uv/bin/uv
 export UV_PYTHON_DOWNLOADS := never
 export UV_COMPILE_BYTECODE := 1
 RUN := $(UV) run --frozen --no-sync
+AZURITE := tests/local_clouds/azurite
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test lint typecheck unit bench demo clean pins
+.PHONY: help setup azurite test lint typecheck unit bench demo clean pins
 
 help:
 	@echo "make demo   run the whole job against local clouds, into DuckDB"
@@ -28,12 +29,20 @@ $(UV):
 
 setup: .venv/.synced
 
+$(AZURITE)/node_modules/.installed: $(AZURITE)/package.json $(AZURITE)/package-lock.json
+	@{ node -e 'process.exit(process.versions.node.split(".")[0] < 20 ? 1 : 0)' && npm --version; } >/dev/null 2>&1 || \
+		{ echo "Node.js 20 or newer with npm is needed for Azurite, which stands in for Azure's storage. Install it, then try again."; exit 1; }
+	cd $(AZURITE) && npm ci --no-audit --no-fund --loglevel=error
+	@touch $@
+
+azurite: $(AZURITE)/node_modules/.installed
+
 lint: setup
 	$(RUN) ruff check .
 	$(RUN) ruff format --check .
 	$(RUN) mypy
 
-unit: setup
+unit: setup azurite
 	$(RUN) pytest -n auto
 
 test: lint unit
@@ -41,13 +50,14 @@ test: lint unit
 demo:
 	@$(PYTHON) demo/python_version.py
 	@$(MAKE) --no-print-directory setup
+	@$(MAKE) --no-print-directory azurite || echo "The demo goes on without Azurite and leaves out the exports in Azure's storage."
 	@$(RUN) python -m demo
 
 bench: setup
 	$(RUN) python -m benchmarks
 
 clean:
-	rm -rf .venv .tools .meltano .mypy_cache .pytest_cache .ruff_cache .hypothesis output benchmarks/data
+	rm -rf .venv .tools .meltano .mypy_cache .pytest_cache .ruff_cache .hypothesis output benchmarks/data $(AZURITE)/node_modules
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 pins: $(UV)
