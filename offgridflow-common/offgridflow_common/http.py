@@ -7,7 +7,7 @@ from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol, runtime_checkable
 
 import requests
 import urllib3
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
     Description = tuple[str | None, str | None, str | None]
 
-__all__ = ["ApiClient", "Response", "describe_json"]
+__all__ = ["ApiClient", "RenewableAuth", "Response", "describe_json"]
 
 _CHUNK_BYTES: Final = 64 * 1024
 _PROBLEM_BYTES: Final = 64 * 1024  # read of an error's body; a description is far smaller
@@ -90,6 +90,22 @@ class Response:
             ) from error
 
 
+@runtime_checkable
+class RenewableAuth(Protocol):
+    """Credentials that can be made anew, once, when an answer refuses them."""
+
+    def renew(self, headers: Mapping[str, str]) -> bool:
+        """Make them anew after an answer of 401.
+
+        Args:
+            headers: Of the answer, which may say what is missing.
+
+        Returns:
+            Whether the request is worth another try.
+        """
+        ...
+
+
 class ApiClient:
     """Asks one provider's API through a pipeline.
 
@@ -108,6 +124,8 @@ class ApiClient:
         verify: Whether to verify certificates, or the path of a CA bundle.
         describe: Finds code, message and request id in an error answer, None for what it does not say.
         retry_after_headers: Where the provider says how long to wait; the longest counts.
+        advise: Says what to do about an error answer, from its class, its code, and the answer.
+        headers: Sent wherever the credentials are sent, such as a key beside them.
 
     Raises:
         ConfigError: If `base_url` is not an https URL (http on loopback) without user, query and fragment.
@@ -127,6 +145,8 @@ class ApiClient:
         verify: bool | str = True,
         describe: Callable[[Response], Description] | None = None,
         retry_after_headers: Sequence[str] = ("Retry-After",),
+        advise: Callable[[ErrorClass, str | None, Response], str] | None = None,
+        headers: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
         if not (timeout > 0 and max_response_bytes > 0):
             raise ValueError(f"timeout and size must be positive, not {timeout} and {max_response_bytes}")
@@ -141,6 +161,8 @@ class ApiClient:
         self._verify = verify
         self._describe = describe or describe_json
         self._retry_after_headers = retry_after_headers
+        self._own_headers = headers
+        self._advise = advise or (lambda error_class, _code, _response: _ADVICE[error_class])
         for adapter in self._session.adapters.values():
             if isinstance(adapter, HTTPAdapter):
                 adapter.max_retries = urllib3.Retry(0, read=False)
@@ -170,18 +192,23 @@ class ApiClient:
                 credentials must not go to, `ContractBroken` for an answer that is too large.
         """
         url = url_or_path if has_scheme(url_or_path) else f"{self._base_url}/{url_or_path.lstrip('/')}"
-        prepared = prepare(method, url, params=params, json=json, headers={**_HEADERS, **(headers or {})})
+        own = {} if anonymous else self._own_headers
+        prepared = prepare(
+            method, url, params=params, json=json, headers={**_HEADERS, **own, **(headers or {})}
+        )
         if origin(prepared) != self._origin and not anonymous:
             raise refused(shown(prepared), "it is not the origin that the credentials are for")
         auth = None if anonymous else self._auth
         asked = shown(prepared)
 
         def send() -> Response:
-            attempt = prepared.copy()
-            if auth is not None:
-                attempt.prepare_auth(auth)
-            with closing(self._transmit(attempt)) as answer:
-                return self._receive(asked, answer)
+            response = self._exchange(asked, prepared, auth)
+            refused = response.status == HTTPStatus.UNAUTHORIZED
+            if refused and isinstance(auth, RenewableAuth) and auth.renew(response.headers):
+                response = self._exchange(asked, prepared, auth)
+            if not _is_success(response.status):
+                raise self._failure(response)
+            return response
 
         def translate(error: Exception) -> OffGridFlowError:
             error_class = classify(error, tables=self._error_tables)
@@ -190,6 +217,14 @@ class ApiClient:
             )
 
         return self._pipeline.call(asked, send, translate)
+
+    def _exchange(self, asked: str, prepared: requests.PreparedRequest, auth: AuthBase | None) -> Response:
+        """Send once; the answer, whatever its status."""
+        attempt = prepared.copy()
+        if auth is not None:
+            attempt.prepare_auth(auth)
+        with closing(self._transmit(attempt)) as answer:
+            return self._receive(asked, answer)
 
     def _transmit(self, attempt: requests.PreparedRequest) -> requests.Response:
         """Send by the adapter, since a session would add netrc and read a redirect's body without bound."""
@@ -211,9 +246,8 @@ class ApiClient:
         status = answer.status_code
         if answer.is_redirect:
             raise refused(asked, f"HTTP {status}, a redirect, which is not followed")
-        if HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES:
-            return Response(asked, status, answer.headers, self._whole_body(asked, answer))
-        raise self._failure(Response(asked, status, answer.headers, self._start_of_body(asked, answer)))
+        body = self._whole_body if _is_success(status) else self._start_of_body
+        return Response(asked, status, answer.headers, body(asked, answer))
 
     def _whole_body(self, asked: str, answer: requests.Response) -> bytes:
         body = bytearray()
@@ -269,11 +303,15 @@ class ApiClient:
         return kind(
             asked=response.asked,
             got=f"HTTP {response.status}" + (f" ({message})" if message else ", without a description"),
-            do=_ADVICE[error_class],
+            do=self._advise(error_class, code, response),
             code=code,
             request_id=request_id,
             retry_after=retry_after,
         )
+
+
+def _is_success(status: int) -> bool:
+    return HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES
 
 
 def describe_json(response: Response) -> Description:

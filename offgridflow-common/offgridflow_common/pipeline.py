@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import itertools
 import logging
-from typing import TYPE_CHECKING, TypeVar
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from offgridflow_common.errors import OffGridFlowError, Throttled, TransientError
 
@@ -55,6 +56,24 @@ class RequestPipeline:
         """The clock that all waiting goes by."""
         return self._retry.clock
 
+    def apart(self, limiter: TokenBucket, **policy: Any) -> RequestPipeline:  # noqa: ANN401 - fields of RetryPolicy
+        """A pipeline with a limit of its own, whose pauses hold up nobody else.
+
+        Args:
+            limiter: Its limit.
+            **policy: What is different in its retry policy.
+        """
+        return RequestPipeline(
+            limiter=limiter,
+            retry=replace(self._retry, **policy),
+            telemetry=self._telemetry,
+            cancel=self._cancel,
+        )
+
+    def pause(self, seconds: float) -> None:
+        """Send nothing for so long; it holds for requests that already wait, too."""
+        self._limiter.pause_until(self.clock.monotonic() + seconds)
+
     def call(
         self,
         operation: str,
@@ -89,7 +108,8 @@ class RequestPipeline:
                 try:
                     return _translated(send, translate)
                 except Throttled as error:
-                    self._pause(error)
+                    if error.retry_after is not None:
+                        self.pause(error.retry_after)
                     raise
 
         def log_retry(error: TransientError, attempt: int, delay: float) -> None:
@@ -106,10 +126,6 @@ class RequestPipeline:
     def _time_left(self, started: float) -> float | None:
         deadline = self._retry.total_deadline
         return None if deadline is None else max(0.0, started + deadline - self.clock.monotonic())
-
-    def _pause(self, error: Throttled) -> None:
-        if error.retry_after is not None:
-            self._limiter.pause_until(self.clock.monotonic() + error.retry_after)
 
 
 def _translated(send: Callable[[], T], translate: Callable[[Exception], OffGridFlowError]) -> T:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 from tenacity import RetryCallState, Retrying, retry_if_exception, wait_exponential
 
 from offgridflow_common.clock import SYSTEM_CLOCK
-from offgridflow_common.errors import Cancelled, DeadlineExceeded, SourceChanged, TransientError
+from offgridflow_common.errors import Cancelled, DeadlineExceeded, SourceChanged, Throttled, TransientError
 
 if TYPE_CHECKING:
     import threading
@@ -41,6 +41,9 @@ class RetryPolicy:
         max_attempts: How many calls at most, the first one included.
         initial: Seconds that the first wait is at most.
         maximum: Seconds that any wait of its own choice is at most.
+        throttled_initial: In place of `initial`, and without jitter, after an answer that asks for a pause
+            and does not say how long.
+        throttled_maximum: In place of `maximum` then.
         total_deadline: Seconds from the first call after which no further one starts; None for no limit.
         clock: Tells the time and waits.
         random: Gives the jitter, from 0 to 1.
@@ -52,6 +55,8 @@ class RetryPolicy:
     max_attempts: int = 5
     initial: float = 1.0
     maximum: float = 30.0
+    throttled_initial: float | None = None
+    throttled_maximum: float = 300.0
     total_deadline: float | None = 300.0
     clock: Clock = SYSTEM_CLOCK
     random: Callable[[], float] = random.random
@@ -122,8 +127,12 @@ class _Call:
         return True
 
     def wait(self, state: RetryCallState) -> float:
-        backoff = wait_exponential(multiplier=self.policy.initial, max=self.policy.maximum)(state)
-        return max(backoff * self.policy.random(), self.error.retry_after or 0.0)
+        policy = self.policy
+        untold = isinstance(self.error, Throttled) and self.error.retry_after is None
+        if untold and policy.throttled_initial is not None:
+            return wait_exponential(multiplier=policy.throttled_initial, max=policy.throttled_maximum)(state)
+        backoff = wait_exponential(multiplier=policy.initial, max=policy.maximum)(state)
+        return max(backoff * policy.random(), self.error.retry_after or 0.0)
 
     def used_up(self, state: RetryCallState) -> bool:
         deadline = self.policy.total_deadline

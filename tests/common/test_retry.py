@@ -147,6 +147,20 @@ def test_waits_double_up_to_the_maximum(clock: FakeClock) -> None:
     assert clock.slept == [1, 2, 4, 8, 16, 30, 30, 30]
 
 
+def test_throttling_that_names_no_pause_can_have_pauses_of_its_own(clock: FakeClock) -> None:
+    policy = RetryPolicy(
+        max_attempts=7,
+        total_deadline=None,
+        clock=clock,
+        random=lambda: 0.0,
+        throttled_initial=30.0,
+        throttled_maximum=300.0,
+    )
+    errors = [an_error(Throttled) for _ in range(5)] + [an_error(Throttled, retry_after=7.0)]
+    assert policy.call(Script(errors, clock)) == "done"
+    assert clock.slept == [30.0, 60.0, 120.0, 240.0, 300.0, 7.0]
+
+
 def test_jitter_takes_any_part_of_the_wait(clock: FakeClock) -> None:
     parts = iter([0.0, 0.5, 0.25])
     RetryPolicy(clock=clock, random=lambda: next(parts)).call(Script([an_error()] * 3, clock))
