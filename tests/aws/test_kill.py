@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.aws import truth
-from tests.aws.driving import EXPORT_STREAMS, SECONDS, Run
+from tests.aws.driving import EXPORT_STREAMS, LINE_ITEMS, SECONDS, Run
 from tests.local_clouds.s3_proxy import Fault, call_first
 from tests.local_clouds.sustainability import demo_emissions
 
@@ -55,7 +55,7 @@ def landed(*runs: Run) -> dict[str, dict[Any, Any]]:
 
 def complete_lines(stdout: bytes) -> Run:
     """What a target reads of a run that was killed: the lines that were finished."""
-    return Run(stdout[: stdout.rfind(b"\n") + 1], "", -signal.SIGKILL)
+    return Run(stdout[: stdout.rfind(b"\n") + 1], "", -signal.SIGKILL, LINE_ITEMS)
 
 
 def nothing_half(run: Run) -> None:
@@ -157,7 +157,7 @@ def test_a_run_that_is_asked_to_end_in_the_middle_of_a_block_ends_after_a_whole_
     assert json.loads(stdout.splitlines()[-2])["record"]["billing_period"] == "2026-10"
     running.send_signal(signal.SIGTERM)
     stdout += running.communicate(timeout=SECONDS)[0]
-    ended = Run(stdout, "", running.returncode)
+    ended = Run(stdout, "", running.returncode, LINE_ITEMS)
     assert stdout.endswith(b"\n")
     nothing_half(ended)
     assert list(spool_dir.iterdir()) == []
@@ -181,7 +181,7 @@ def test_a_run_that_waits_to_ask_again_ends_at_once_when_it_is_asked_to(
     bench.aws.proxy.inject(busy, "*-00002.*", times=100)
     stdout, _ = running.communicate(timeout=20)
     assert len(asked_to_wait) == 1
-    assert Run(stdout, "", running.returncode).messages[-1]["type"] == "STATE"
+    assert Run(stdout, "", running.returncode, LINE_ITEMS).messages[-1]["type"] == "STATE"
     assert list(spool_dir.iterdir()) == []
 
 
