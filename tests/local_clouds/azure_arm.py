@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from tests.local_clouds.azure_errors import arm_error, bad_request, forbidden
-from tests.local_clouds.azure_http import HttpService, InFlight, Refused, Reply, Request
+from tests.local_clouds.azure_http import HttpService, InFlight
+from tests.local_clouds.azure_messages import Refused, Reply, Request
 from tests.local_clouds.azure_tokens import ARM_AUDIENCE, TokenLedger, TokenProblem
 from tests.local_clouds.entra import TENANT
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from tests.local_clouds.azure_arm import Route
 from tests.local_clouds.azure_carbon_rules import check_request, check_window
 from tests.local_clouds.azure_errors import arm_error
-from tests.local_clouds.azure_http import Reply, Request
+from tests.local_clouds.azure_messages import Reply, Request
 from tests.local_clouds.azure_pages import Pages
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from urllib.parse import urlencode
 from tests.local_clouds.azure_arm import Route
 from tests.local_clouds.azure_cost_rules import check_query, passes, period
 from tests.local_clouds.azure_errors import COSTS, bad_request, throttled
-from tests.local_clouds.azure_http import Reply, Request
+from tests.local_clouds.azure_messages import Reply, Request
 from tests.local_clouds.azure_pages import Pages
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from tests.local_clouds.azure_errors import arm_error, subscription_not_found
-from tests.local_clouds.azure_http import Refused
+from tests.local_clouds.azure_messages import Refused
 
 _SUBSCRIPTION = re.compile(r"subscriptions/(?P<id>[^/]+)(/resourcegroups/(?P<group>[^/]+))?")
 

@@ -8,7 +8,7 @@ from urllib.parse import urlencode
 
 from tests.local_clouds.azure_arm import Route
 from tests.local_clouds.azure_errors import arm_error
-from tests.local_clouds.azure_http import Reply, Request
+from tests.local_clouds.azure_messages import Reply, Request
 from tests.local_clouds.azure_pages import Pages
 from tests.local_clouds.entra import TENANT
 

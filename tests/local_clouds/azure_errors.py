@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tests.local_clouds.azure_http import Refused, Reply
+from tests.local_clouds.azure_messages import Refused, Reply
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

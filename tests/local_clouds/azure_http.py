@@ -1,96 +1,26 @@
-"""What the stand-ins of Azure's HTTP services share: requests, replies, records, and faults on request."""
+"""What the stand-ins of Azure's HTTP services share: they record requests, and fail on request."""
 
 from __future__ import annotations
 
-import json
 import re
 import threading
 import time
 import traceback
-from dataclasses import dataclass, field
-from functools import cached_property
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qsl, unquote, urlsplit
 
+from tests.local_clouds.azure_messages import Refused, Reply, Request
 from tests.local_clouds.azure_tokens import token_name
 from tests.local_clouds.loopback import LoopbackServer, QuietHandler
 
 if TYPE_CHECKING:
     import ssl
     from collections.abc import Mapping
-    from http.client import HTTPMessage
 
-# Headers whose values must not get into the output of a failed test.
+# Headers and parameters whose values must not get into the output of a failed test.
 _SECRET_HEADERS = {"authorization", "ocp-apim-subscription-key", "x-identity-header"}
+_SECRET_PARAMETERS = {"sig", "subscription-key"}
 HIDDEN = "***"
-# Marks decimals within JSON while it is made; no text has it.
-_NUMBER = "\ue000"
-
-
-def exact_json(value: Any) -> str:
-    """JSON in which decimals keep all their digits."""
-    text = json.dumps(value, default=lambda number: f"{_NUMBER}{number}{_NUMBER}", ensure_ascii=False)
-    return re.sub(f'"{_NUMBER}([^"]*?){_NUMBER}"', r"\1", text)
-
-
-@dataclass(frozen=True)
-class Request:
-    """One request: `origin` is scheme, host and port of the server, `path` is decoded."""
-
-    origin: str
-    method: str
-    target: str
-    headers: HTTPMessage = field(repr=False)
-    body: bytes = field(repr=False)
-
-    @cached_property
-    def path(self) -> str:
-        return unquote(urlsplit(self.target).path)
-
-    @cached_property
-    def query(self) -> dict[str, str]:
-        return dict(parse_qsl(urlsplit(self.target).query, keep_blank_values=True))
-
-    @cached_property
-    def json(self) -> Any:
-        """The body as JSON; None if there is none, or if it is something else."""
-        try:
-            return json.loads(self.body)
-        except ValueError:
-            return None
-
-
-@dataclass(frozen=True, slots=True)
-class Reply:
-    """One answer: `body` is JSON, or text or bytes to be sent as they are, or None for nothing."""
-
-    status: int = 200
-    body: Any = None
-    headers: Mapping[str, str] = field(default_factory=dict)
-
-    def encoded(self) -> bytes:
-        if self.body is None:
-            return b""
-        if isinstance(self.body, bytes):
-            return self.body
-        return (self.body if isinstance(self.body, str) else exact_json(self.body)).encode()
-
-    @property
-    def code(self) -> str | None:
-        """The code of an error, as far as the body has one."""
-        found = self.body if isinstance(self.body, dict) else {}
-        error = found.get("error", found)
-        if isinstance(error, list):
-            error = error[0] if error else {}
-        return error.get("code") if isinstance(error, dict) else str(error)
-
-
-class Refused(Exception):  # noqa: N818 - it is an answer, and says so
-    """Ends the making of an answer with this one."""
-
-    def __init__(self, reply: Reply) -> None:
-        super().__init__(f"HTTP {reply.status} {reply.code}")
-        self.reply = reply
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +29,7 @@ class Recorded:
 
     Attributes:
         operation: What was asked, by the name that faults know it by.
-        target: Path and query as sent.
+        target: Path and query as sent, without secrets.
         headers: By lower-case name; the values of secrets are hidden.
         body: What was in it, if it was JSON or a form; secrets are hidden.
         token: Name of the access token, as `TokenLedger` gives it; None without one.
@@ -258,8 +188,8 @@ class HttpService(LoopbackServer):
             operation=operation,
             method=request.method,
             path=request.path,
-            target=request.target,
-            query=request.query,
+            target=re.sub(f"([?&](?:{'|'.join(_SECRET_PARAMETERS)})=)[^&]*", rf"\1{HIDDEN}", request.target),
+            query=request.query | dict.fromkeys(_SECRET_PARAMETERS & request.query.keys(), HIDDEN),
             headers=headers | dict.fromkeys(_SECRET_HEADERS & headers.keys(), HIDDEN),
             body=self.shown(request),
             token=token_name(headers.get("authorization")),
@@ -297,4 +227,5 @@ class _Handler(QuietHandler):
         headers = self.service.common_headers() | dict(reply.headers)
         if isinstance(reply.body, dict | list):
             headers.setdefault("Content-Type", "application/json; charset=utf-8")
-        self.send_whole(reply.status, headers, body, keep=len(body) // 2 if truncate else None)
+        keep = 0 if self.command == "HEAD" else len(body) // 2 if truncate else None
+        self.send_whole(reply.status, headers, body, keep=keep)

@@ -7,7 +7,7 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from tests.local_clouds.azure_errors import COSTS, throttled
-from tests.local_clouds.azure_http import Refused
+from tests.local_clouds.azure_messages import Refused
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

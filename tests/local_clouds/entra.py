@@ -6,7 +6,8 @@ import json
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
 
-from tests.local_clouds.azure_http import HIDDEN, HttpService, Refused, Reply, Request
+from tests.local_clouds.azure_http import HIDDEN, HttpService
+from tests.local_clouds.azure_messages import Refused, Reply, Request
 from tests.local_clouds.azure_tokens import ARM_AUDIENCE, IMPACT_AUDIENCE, STORAGE_AUDIENCE, TokenLedger
 from tests.local_clouds.entra_assertions import AssertionProblem, Certificate, check_assertion
 

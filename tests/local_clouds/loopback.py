@@ -95,6 +95,9 @@ class LoopbackServer:
         """Stop accepting, end every open connection and free the port."""
         if self._server is None or self._thread is None:
             return
+        with contextlib.suppress(OSError):
+            # Wakes the serving thread, which would notice its end at the next poll only.
+            self._server.socket.shutdown(socket.SHUT_RDWR)
         self._server.shutdown()
         self._thread.join()
         self._server.hang_up()
