@@ -7,14 +7,19 @@ among the data files.
 
 from __future__ import annotations
 
-import json
 import re
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Protocol
 
 from offgridflow_common.clock import SYSTEM_CLOCK
-from offgridflow_common.errors import ContractBroken, NotFoundError, SourceChanged
+from offgridflow_common.errors import NotFoundError, SourceChanged
 from offgridflow_common.exports.delivery import Delivery, Export, Manifest
+from offgridflow_common.exports.manifest_json import (
+    broken_manifest,
+    parse_manifest,
+    text_of,
+    texts_of,
+)
 from tap_offgridflow_aws.unlisted import is_unlisted, unlisted_files, unlisted_manifests
 
 if TYPE_CHECKING:
@@ -67,9 +72,9 @@ class AwsLayout:
         if is_unlisted(manifest):
             return Delivery(manifest, manifest.info.etag, None, unlisted_files(manifest))
         where = manifest.export.store.uri(manifest.info.key)
-        content = _parse(manifest.export.store.read(manifest.info), where)
+        content = parse_manifest(manifest.export.store.read(manifest.info), where)
         form = _form(manifest.export)
-        keys = [form.data_key(manifest, name, where) for name in _texts(content, form.files, where)]
+        keys = [form.data_key(manifest, name, where) for name in texts_of(content, form.files, where)]
         files = tuple(_find(manifest.export, keys, where))
         self._refuse_under_way(manifest, files)
         return Delivery(
@@ -139,11 +144,11 @@ class _DataExport:
         export = manifest.export
         _, found, tail = name.rpartition(f"/{export.folder}/data/")
         if not found:
-            raise _broken(where, f"a data file that is not below {export.folder}/data/: {name}")
+            raise broken_manifest(where, f"a data file that is not below {export.folder}/data/: {name}")
         return f"{export.prefix}/data/{tail}"
 
     def delivery_id(self, manifest: Manifest, content: dict[str, Any], where: str) -> str:
-        execution = _text(content, "executionId", where)
+        execution = text_of(content, "executionId", where)
         # One execution may deliver a month in several versions of the model.
         return f"{execution}-{manifest.model_version}" if manifest.model_version else execution
 
@@ -177,11 +182,11 @@ class _LegacyReport:
         folder = match["folder"] if match else ""
         _, found, tail = name.rpartition(f"{folder}/")
         if not found:
-            raise _broken(where, f"a data file that is not below {folder}/: {name}")
+            raise broken_manifest(where, f"a data file that is not below {folder}/: {name}")
         return f"{manifest.export.prefix}/{folder}/{tail}"
 
     def delivery_id(self, manifest: Manifest, content: dict[str, Any], where: str) -> str:
-        assembly = _text(content, "assemblyId", where)
+        assembly = text_of(content, "assemblyId", where)
         # Some are times, which two reports may share.
         return assembly if self._uuid.fullmatch(assembly) else f"{manifest.export.name}-{assembly}"
 
@@ -201,37 +206,13 @@ def _form(export: Export) -> _Form:
     return _LEGACY if export.type == "cur" else _DATA_EXPORT
 
 
-def _parse(content: bytes, where: str) -> dict[str, Any]:
-    try:
-        manifest = json.loads(content)
-    except ValueError as error:
-        raise _broken(where, f"no JSON ({error})") from error
-    if not isinstance(manifest, dict):
-        raise _broken(where, "no JSON object")
-    return manifest
-
-
-def _text(manifest: dict[str, Any], name: str, where: str) -> str:
-    value = manifest.get(name)
-    if not isinstance(value, str) or not value:
-        raise _broken(where, f"no {name}")
-    return value
-
-
-def _texts(manifest: dict[str, Any], name: str, where: str) -> list[str]:
-    values = manifest.get(name)
-    if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
-        raise _broken(where, f"no list {name}")
-    return values
-
-
 def _column_names(
     manifest: dict[str, Any], name_of: Callable[[dict[str, Any]], str], where: str
 ) -> tuple[str, ...] | None:
     try:
         return tuple(name_of(column) for column in manifest.get("columns") or []) or None
     except (KeyError, TypeError) as error:
-        raise _broken(where, "columns without names") from error
+        raise broken_manifest(where, "columns without names") from error
 
 
 def _find(export: Export, keys: list[str], where: str) -> Iterator[ObjectInfo]:
@@ -248,9 +229,3 @@ def _find(export: Export, keys: list[str], where: str) -> Iterator[ObjectInfo]:
                 do="copy the data files, too, or have the period delivered again",
             )
         yield listed[key]
-
-
-def _broken(where: str, got: str) -> ContractBroken:
-    return ContractBroken(
-        asked=f"reading the manifest {where}", got=got, do="have the period delivered again"
-    )
