@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from tests.local_clouds.azure_arm import Route
-from tests.local_clouds.azure_carbon_rules import check_request, check_window
+from tests.local_clouds.azure_carbon_rules import MOST_ROWS, check_request, check_window
 from tests.local_clouds.azure_errors import arm_error
 from tests.local_clouds.azure_messages import Reply, Request
 from tests.local_clouds.azure_pages import Pages
@@ -106,6 +106,7 @@ class CarbonReports:
         denied: Subscriptions that are not readable, with the reason where one is said.
         omit_optional: Whether to leave out every field that the interface does not promise.
         last_page: What the last page says in place of the token: nothing, null or an empty one.
+        most_rows: Of a page, whatever is asked for.
         row_cap: After so many rows a report ends as if it were complete; None for no end.
     """
 
@@ -116,6 +117,7 @@ class CarbonReports:
         self.denied: dict[str, str | None] = {}
         self.omit_optional = False
         self.last_page: Mapping[str, Any] = {}
+        self.most_rows = MOST_ROWS
         self.row_cap: int | None = None
 
     def publish(self, emissions: Iterable[Emission]) -> None:
@@ -154,7 +156,7 @@ class CarbonReports:
         body = request.json
         check_request(body)
         check_window(body, *self._window())
-        size, token = body["pageSize"], body.get("skipToken")
+        size, token = min(body["pageSize"], self.most_rows), body.get("skipToken")
         asked = {name: value for name, value in body.items() if name != "skipToken"}
         rows, token = self._pages.page(asked, token, size, lambda: self._rows(asked)[: self.row_cap])
         decisions = [self._decision(subscription) for subscription in body["subscriptionList"]]

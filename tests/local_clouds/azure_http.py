@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import re
 import threading
 import time
 import traceback
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 from tests.local_clouds.azure_messages import Refused, Reply, Request
@@ -15,7 +18,7 @@ from tests.local_clouds.loopback import LoopbackServer, QuietHandler
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
 # Headers and parameters whose values must not get into the output of a failed test.
 _SECRET_HEADERS = {"authorization", "ocp-apim-subscription-key", "x-identity-header"}
@@ -93,6 +96,7 @@ class HttpService(LoopbackServer):
         super().__init__(tls)
         self._lock = threading.RLock()
         self._faults: list[Fault] = []
+        self._changes: dict[str, Callable[[Any], Any]] = {}
         self._requests: list[Recorded] = []
 
     def operation_of(self, request: Request) -> str:
@@ -131,10 +135,16 @@ class HttpService(LoopbackServer):
         """Answer late."""
         self._add(Fault(operation, times, skip, seconds=seconds))
 
+    def alter(self, operation: str, change: Callable[[Any], Any]) -> None:
+        """Let a function change, or replace by what it returns, the JSON of every good answer."""
+        with self._lock:
+            self._changes[operation] = change
+
     def clear_faults(self) -> None:
         """Behave again."""
         with self._lock:
             self._faults.clear()
+            self._changes.clear()
 
     # What was asked.
 
@@ -176,11 +186,20 @@ class HttpService(LoopbackServer):
         if fault and fault.reply:
             return fault.reply
         try:
-            return self.answer(request)
+            return self._altered(request, self.answer(request))
         except Refused as refused:
             return refused.reply
         except Exception:  # noqa: BLE001 - a mistake of the stand-in must reach who runs the test
             return Reply(500, f"the stand-in failed:\n{traceback.format_exc()}")
+
+    def _altered(self, request: Request, reply: Reply) -> Reply:
+        with self._lock:
+            change = self._changes.get(self.operation_of(request))
+        if change is None or reply.status != HTTPStatus.OK:
+            return reply
+        body = json.loads(reply.encoded(), parse_float=Decimal)
+        changed = change(body)
+        return replace(reply, body=body if changed is None else changed)
 
     def _record(self, operation: str, request: Request, reply: Reply | None) -> None:
         headers = {name.lower(): value for name, value in request.headers.items()}

@@ -25,7 +25,7 @@ MOST_ROWS = 1000
 _KEY_HEADER = "Ocp-Apim-Subscription-Key"
 _PATH = re.compile(r"/api/v1\.0/instances/(?P<instance>[^/]+)/enrollments/(?P<enrollment>[^/]+)/emissions")
 _CONDITION = re.compile(r"dateKey (eq|ge|gt|le|lt) (\d{8})")
-_OPTIONS = {"$filter", "$top", "$skip", "subscription-key"}
+_OPTIONS = {"$filter", "$orderby", "$top", "$skip", "subscription-key"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +104,7 @@ class ImpactServer(HttpService):
             return _bad_request(f"Query options that are not known here: {', '.join(sorted(unknown))}")
         keep = _filter(request.query.get("$filter"))
         rows = [row for row in self._rows if row.enrollment == found["enrollment"] and keep(row.date_key)]
-        return self._page(request, rows)
+        return self._page(request, _ordered(rows, request.query.get("$orderby")))
 
     def _authorize(self, request: Request) -> None:
         key = request.headers[_KEY_HEADER] or request.query.get("subscription-key")
@@ -140,6 +140,14 @@ def _filter(text: str | None) -> Callable[[int], bool]:
         raise Refused(_bad_request(f"A filter that is not known here: {text}"))
     checks = [(getattr(operator, found[1]), int(found[2])) for found in conditions if found]
     return lambda key: all(holds(key, bound) for holds, bound in checks)
+
+
+def _ordered(rows: list[ImpactRow], text: str | None) -> list[ImpactRow]:
+    """The rows by the fields of an `$orderby`, ascending; without one in no order to rely on."""
+    names = text.split(",") if text else []
+    if unknown := set(names) - (rows[0].described().keys() if rows else set(names)):
+        raise Refused(_bad_request(f"Fields that are not known here: {', '.join(sorted(unknown))}"))
+    return sorted(rows, key=lambda row: [row.described()[name] for name in names])
 
 
 def _bad_request(message: str) -> Reply:

@@ -102,6 +102,15 @@ def test_faults_hit_their_operation_after_the_skipped_ones(azure: LocalAzure, ht
     assert azure.arm.requests == []
 
 
+def test_good_answers_can_be_altered(azure: LocalAzure, http: requests.Session) -> None:
+    azure.arm.alter("subscriptions", lambda body: body.update(other=1))
+    assert http.get(azure.arm.url + SUBSCRIPTIONS).json() == {"value": [], "other": 1}
+    azure.arm.alter("subscriptions", lambda _: [])
+    assert http.get(azure.arm.url + SUBSCRIPTIONS).json() == []
+    azure.arm.clear_faults()
+    assert http.get(azure.arm.url + SUBSCRIPTIONS).json() == {"value": []}
+
+
 def test_connections_break_on_request(azure: LocalAzure, http: requests.Session) -> None:
     azure.discovery.subscriptions = [Subscription(one, "Name") for one in IDS]
     url = azure.arm.url + SUBSCRIPTIONS

@@ -143,6 +143,13 @@ def test_pages_are_posted_again_with_the_token(
     assert http.post(azure.arm.url + REPORTS, json=other).status_code == 400
 
 
+def test_pages_can_be_smaller_than_asked(azure: LocalAzure, http: requests.Session) -> None:
+    azure.carbon.most_rows = 1
+    first = report(azure, http)
+    assert len(first["value"]) == 1
+    assert len(report(azure, http, skipToken=first["skipToken"])["value"]) == 1
+
+
 def test_denied_subscriptions_are_told_in_a_good_answer(azure: LocalAzure, http: requests.Session) -> None:
     azure.carbon.denied = {TWO: None}
     answer = report(azure, http, subscriptionList=[ONE, TWO])

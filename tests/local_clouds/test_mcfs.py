@@ -93,7 +93,15 @@ def test_top_and_skip_cut(azure: LocalAzure, http: requests.Session) -> None:
     assert found[0][0]["azureServiceName"] == "Service 001"
 
 
-@pytest.mark.parametrize("query", ["?$filter=scope eq 'Scope 1'", "?$orderby=dateKey", "?$apply=aggregate()"])
+def test_rows_come_in_the_order_asked_for(azure: LocalAzure, http: requests.Session) -> None:
+    query = "?$orderby=scopeId,dateKey,azureServiceName"
+    found = [row for page in pages(http, url_of(azure, query=query)) for row in page]
+    keys = [(row["scopeId"], row["dateKey"], row["azureServiceName"]) for row in found]
+    assert keys == sorted(keys)
+    assert len(keys) == len(ROWS)
+
+
+@pytest.mark.parametrize("query", ["?$filter=scope eq 'Scope 1'", "?$orderby=price", "?$apply=aggregate()"])
 def test_what_is_not_known_is_refused(azure: LocalAzure, http: requests.Session, query: str) -> None:
     assert http.get(url_of(azure, query=query)).status_code == 400
 
