@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import json
 from itertools import groupby
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, cast
 
 import polars as pl
 
@@ -22,6 +22,9 @@ from offgridflow_common.columns import TIMESTAMP_FORMAT
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from datetime import datetime
+
+#: Columns of a run at most. polars renders runs in parallel, and each costs a little.
+_RENDERED_COLUMNS = 8
 
 
 class _Pieces(list[bytes]):
@@ -70,28 +73,39 @@ def render_lines(frame: pl.DataFrame, *, before: str = "", after: str = "") -> l
     """
     pieces = _Pieces()
     if not frame.is_empty():
-        texts = list(_object_texts(as_json_values(frame)))
+        values = as_json_values(frame)
+        texts = list(_object_texts(values))
         if before:
             texts[0] = pl.concat_str(pl.lit(before), texts[0])
         if after:
             texts.append(pl.lit(after))
         numbered = {str(number): text for number, text in enumerate(texts)}
-        lines = frame.with_columns(**numbered).select(*numbered)
-        lines.write_csv(pieces, include_header=False, quote_style="never")
+        lines = values.with_columns(**numbered).select(*numbered)
+        lines.write_csv(cast("IO[bytes]", pieces), include_header=False, quote_style="never")
     return pieces
 
 
-def _object_texts(frame: pl.DataFrame) -> Iterator[pl.Expr]:
+def _object_texts(values: pl.DataFrame) -> Iterator[pl.Expr]:
     """Texts that are the rows' objects when commas join them."""
-    runs = [(constant, list(run)) for constant, run in groupby(frame, key=_is_constant)]
-    for number, (constant, run) in enumerate(runs):
-        objects = pl.DataFrame(run).head(1 if constant else frame.height).to_struct().struct.json_encode()
-        text = pl.lit(objects.item() if constant else objects)
+    runs = list(_runs(values))
+    for number, (constant, names) in enumerate(runs):
+        if constant:
+            text = pl.lit(values.select(names).head(1).to_struct().struct.json_encode().item())
+        else:
+            text = pl.struct(names).struct.json_encode()
         if number > 0:
             text = text.str.slice(1)
         if number < len(runs) - 1:
             text = text.str.head(-1)
         yield text
+
+
+def _runs(values: pl.DataFrame) -> Iterator[tuple[bool, list[str]]]:
+    """Columns that stand beside each other and are alike: whether they are constant, and their names."""
+    for constant, run in groupby(values, key=_is_constant):
+        names = [column.name for column in run]
+        size = len(names) if constant else _RENDERED_COLUMNS
+        yield from ((constant, names[start : start + size]) for start in range(0, len(names), size))
 
 
 def _is_constant(values: pl.Series) -> bool:
