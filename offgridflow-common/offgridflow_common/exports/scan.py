@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import csv
-import gzip
 import zipfile
-import zlib
 from contextlib import closing, contextmanager
-from typing import IO, TYPE_CHECKING, Protocol, cast
+from typing import TYPE_CHECKING, Protocol
 
 import polars as pl
 
 from offgridflow_common.errors import FatalError
 from offgridflow_common.exports.csv_blocks import CsvReader
+from offgridflow_common.exports.gzipped import DAMAGED, open_gzip
 from offgridflow_common.exports.table import Plan
 
 if TYPE_CHECKING:
@@ -24,10 +23,12 @@ if TYPE_CHECKING:
 #: Rows of a block: large enough for columnar speed, small enough that 130 columns stay far below 500 MB.
 BLOCK_ROWS = 20_000
 
+_DAMAGED: tuple[type[Exception], ...] = (*DAMAGED, zipfile.BadZipFile)
+
 
 def read_blocks(
     path: Path, table: Table, wanted: Sequence[str], *, where: str, block_rows: int = BLOCK_ROWS
-) -> Iterator[pl.DataFrame]:
+) -> Generator[pl.DataFrame]:
     """The rows of a file in blocks, in the file's order.
 
     Args:
@@ -75,8 +76,8 @@ def _sources(path: Path, block_rows: int) -> Generator[_Source]:
                     with archive.open(member) as file:
                         yield CsvReader(file, block_rows)
     elif path.name.endswith(".gz"):
-        with gzip.open(path) as unzipped:
-            yield CsvReader(cast("IO[bytes]", unzipped), block_rows)
+        with open_gzip(path) as unzipped:
+            yield CsvReader(unzipped, block_rows)
     else:
         with path.open("rb") as plain:
             yield CsvReader(plain, block_rows)
@@ -105,7 +106,7 @@ def _explained(where: str) -> Iterator[None]:
     """Turn what the readers raise about a file into one message that names the file."""
     try:
         yield
-    except (EOFError, gzip.BadGzipFile, zlib.error, zipfile.BadZipFile) as error:
+    except _DAMAGED as error:
         raise _damaged(where, f"a damaged file ({error})") from error
     # RuntimeError is what an encrypted archive raises.
     except (pl.exceptions.PolarsError, csv.Error, OSError, RuntimeError, TypeError, ValueError) as error:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 from offgridflow_common.errors import SourceChanged
+from offgridflow_common.exports.ahead import ahead
 from offgridflow_common.exports.scan import BLOCK_ROWS, read_blocks
 from offgridflow_common.observability import Progress
 from offgridflow_common.singer.streams import Partition
@@ -123,10 +125,12 @@ def delivery_blocks(  # noqa: PLR0913 - what, of which files, into which columns
         total_bytes=sum(file.size for file in files),
     ) as progress:
         for info, path in zip(files, source.spool.files(store, files), strict=True):
-            for block in read_blocks(path, table, columns, where=store.uri(info.key), block_rows=block_rows):
-                progress.add(rows=block.height)
-                reading.rows += block.height
-                yield reading.files + 1, block
+            blocks = read_blocks(path, table, columns, where=store.uri(info.key), block_rows=block_rows)
+            with closing(ahead(blocks)) as blocks_in_order:
+                for block in blocks_in_order:
+                    progress.add(rows=block.height)
+                    reading.rows += block.height
+                    yield reading.files + 1, block
             progress.add(files=1, bytes=info.size)
             reading.files += 1
             if resumable:
