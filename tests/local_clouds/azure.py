@@ -1,5 +1,5 @@
 """Azure on loopback: the token service, Azure Resource Manager and what is behind it, Cloud for
-Sustainability, managed identities, and Blob Storage by Azurite if asked for.
+Sustainability, managed identities, and if asked for, Azurite behind a proxy that breaks answers on request.
 
 `python -m tests.local_clouds.azure --seed 1` runs it as a process of its own. It prints one line of JSON
 (settings of a tap, and how to reach Blob Storage) and serves until its standard input closes or it is
@@ -33,6 +33,7 @@ from tests.local_clouds.azure_sas import SasStore
 from tests.local_clouds.azure_tls import LocalAuthority
 from tests.local_clouds.azure_tokens import ARM_AUDIENCE, TokenLedger
 from tests.local_clouds.azurite import ACCOUNT, Azurite
+from tests.local_clouds.blob_proxy import BlobFaultProxy
 from tests.local_clouds.entra import EntraServer
 from tests.local_clouds.managed_identity import ManagedIdentityServer
 from tests.local_clouds.mcfs import ENROLLMENT, INSTANCE, ImpactServer
@@ -47,7 +48,7 @@ class LocalAzure:
     Args:
         authority: Whose certificate they have; None for one of their own.
         azurite: One that runs, to share it; its authority counts.
-        blobs: Whether to start Azurite if none is given.
+        start_azurite: Whether to start one if none is given.
         arm_audience: What tokens for Azure Resource Manager must be for.
         now: Seconds since 1970, for the lifetime of tokens.
 
@@ -64,6 +65,7 @@ class LocalAzure:
         downloads: Where the files of those reports are.
         impact: Cloud for Sustainability.
         azurite: Blob Storage, or None.
+        blobs: The way to it that taps go: all its requests and faults; only with Azurite.
     """
 
     authority: LocalAuthority
@@ -73,20 +75,22 @@ class LocalAzure:
     downloads: SasStore
     impact: ImpactServer
     azurite: Azurite | None
+    blobs: BlobFaultProxy
 
     def __init__(
         self,
         *,
         authority: LocalAuthority | None = None,
         azurite: Azurite | None = None,
-        blobs: bool = False,
+        start_azurite: bool = False,
         arm_audience: str = ARM_AUDIENCE,
         now: Callable[[], float] = time.time,
     ) -> None:
         self._given_authority = azurite.authority if azurite else authority
-        self._given_azurite, self._blobs = azurite, blobs
+        self._start_azurite = start_azurite
         self._arm_audience = arm_audience
         self._stack = ExitStack()
+        self.azurite = azurite
         self._costs: dict[str, list[Cost]] = {}
         self._emissions: dict[str, list[Any]] = {}
         self.tokens = TokenLedger(now)
@@ -108,9 +112,10 @@ class LocalAzure:
         self.impact = enter(ImpactServer(tls, self.tokens))
         parts = (self.discovery, self.carbon, self.queries, self.details)
         self.arm = enter(ArmServer(tls, self.tokens, parts, audience=self._arm_audience))
-        self.azurite = self._given_azurite
-        if self._blobs and not self.azurite:
+        if self._start_azurite and not self.azurite:
             self.azurite = enter(Azurite(self.authority))
+        if self.azurite:
+            self.blobs = enter(BlobFaultProxy(self.azurite))
         return self
 
     def __exit__(self, *exc_info: object) -> None:
@@ -181,12 +186,9 @@ def _say(answer: Mapping[str, Any]) -> None:
 
 def _obey(azure: LocalAzure, lines: Iterable[str]) -> None:
     """Answer commands, one JSON object a line, until the input ends."""
-    services = {
-        "entra": azure.entra,
-        "arm": azure.arm,
-        "downloads": azure.downloads,
-        "impact": azure.impact,
-    }
+    services = {name: getattr(azure, name) for name in ("entra", "arm", "downloads", "impact")}
+    if azure.azurite:
+        services["blobs"] = azure.blobs
     for line in lines:
         command = json.loads(line)
         if "seed" in command:
@@ -194,9 +196,9 @@ def _obey(azure: LocalAzure, lines: Iterable[str]) -> None:
         _say({"requests": {name: len(service.requests) for name, service in services.items()}})
 
 
-def _blob_storage(azurite: Azurite) -> dict[str, str]:
+def _blob_storage(azure: LocalAzure, azurite: Azurite) -> dict[str, str]:
     return {
-        "account_url": azurite.url,
+        "account_url": azure.blobs.account_url,
         "account_name": ACCOUNT,
         "account_key": azurite.account_key,
         "container": azurite.create_container(),
@@ -214,11 +216,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     for end in (signal.SIGTERM, signal.SIGINT):
         signal.signal(end, lambda *_: sys.exit(0))
-    with LocalAzure(blobs=not options.no_blobs) as azure:
+    with LocalAzure(start_azurite=not options.no_blobs) as azure:
         azure.seed(options.seed, azure_demo.month_range(options.first_month, options.last_month))
         if options.deny_carbon:
             azure.carbon.denied = {azure_demo.SUBSCRIPTIONS[-1].id: None}
-        blobs = _blob_storage(azure.azurite) if azure.azurite else None
+        blobs = _blob_storage(azure, azure.azurite) if azure.azurite else None
         _say({"settings": azure.settings, "impact_settings": azure.impact_settings, "blobs": blobs})
         _obey(azure, sys.stdin)
 

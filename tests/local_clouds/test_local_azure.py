@@ -144,7 +144,7 @@ def test_the_process_obeys_and_ends_with_its_input() -> None:
         ready = process.read()
         assert carbon_window(ready) == {"startDate": "2026-09-01", "endDate": "2026-10-01"}
         answer = process.command(seed=2, months=["2026-11"])
-        assert answer == {"requests": {"entra": 1, "arm": 1, "downloads": 0, "impact": 0}}
+        assert answer == {"requests": {"entra": 1, "arm": 1, "downloads": 0, "impact": 0, "blobs": 0}}
         assert carbon_window(ready)["endDate"] == "2026-11-01"
         assert ready["blobs"]["account_url"].startswith("https://127.0.0.1:")
         with pytest.raises(requests.exceptions.SSLError):
