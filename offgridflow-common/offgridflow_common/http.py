@@ -176,6 +176,7 @@ class ApiClient:
         json: object = None,
         headers: Mapping[str, str] | None = None,
         anonymous: bool = False,
+        about: object = None,
     ) -> Response:
         """Ask once, or as often as the pipeline's policy has it, and return a 2xx answer.
 
@@ -186,6 +187,7 @@ class ApiClient:
             json: The body, if there is one.
             headers: Added to, or instead of, the client's own. They go wherever the request goes.
             anonymous: Send no credentials; only then may the URL be of another origin.
+            about: What is asked, where the address does not tell; for messages.
 
         Raises:
             OffGridFlowError: By the class of what came back. `BadRequestError` for an address that the
@@ -199,7 +201,8 @@ class ApiClient:
         if origin(prepared) != self._origin and not anonymous:
             raise refused(shown(prepared), "it is not the origin that the credentials are for")
         auth = None if anonymous else self._auth
-        asked = shown(prepared)
+        operation = shown(prepared)
+        asked = operation if about is None else f"{operation} for {about}"
 
         def send() -> Response:
             response = self._exchange(asked, prepared, auth)
@@ -216,7 +219,7 @@ class ApiClient:
                 asked=asked, got=f"no complete answer ({_reason(error)})", do=_ADVICE[error_class]
             )
 
-        return self._pipeline.call(asked, send, translate)
+        return self._pipeline.call(operation, send, translate)
 
     def _exchange(self, asked: str, prepared: requests.PreparedRequest, auth: AuthBase | None) -> Response:
         """Send once; the answer, whatever its status."""

@@ -139,7 +139,7 @@ _ROLES = (
     ),
     ("/managementgroups/", "Management Group Reader on the group"),
     ("/microsoft.billing/", "a reader's role on the billing account"),
-    ("/emissions$", "the application permission App.Emissions.Read, and check impact_subscription_key"),
+    (r"/emissions\b", "the application permission App.Emissions.Read, and check impact_subscription_key"),
     ("/subscriptions", "Reader on the subscriptions, or set subscription_ids"),
 )
 STORAGE_ROLE = "Storage Blob Data Reader on the container"

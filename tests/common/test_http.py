@@ -559,6 +559,18 @@ class TestErrorAnswers:
         assert (error.code, error.request_id) == ("NoRole", "r-7")
         assert str(error).startswith(f"GET {server.url}/a/b: HTTP 403 (Reader is missing.). Check")
 
+    def test_tell_what_was_asked_where_the_address_does_not(
+        self, server: Server, make: Callable[..., ApiClient]
+    ) -> None:
+        server.steps = [error_json(404, "None", "Nothing."), answer(b"[]")]
+        client = make(server.url)
+        with pytest.raises(NotFoundError) as caught:
+            client.request("POST", "reports", json={}, about="May of shop")
+        assert str(caught.value).startswith(
+            f"POST {server.url}/reports for May of shop: HTTP 404 (Nothing.)."
+        )
+        assert client.request("GET", "reports", about="June").asked == f"GET {server.url}/reports for June"
+
     def test_are_described_by_the_providers_own_reader(
         self, server: Server, make: Callable[..., ApiClient]
     ) -> None:

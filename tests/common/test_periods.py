@@ -81,6 +81,22 @@ def test_the_first_run_reads_everything_once_in_order() -> None:
     }
 
 
+def test_a_source_without_a_model_is_remembered_by_its_own_column() -> None:
+    state: dict[str, Any] = {}
+    history = History(at("2026-01"), at("2026-04"), MONTH, 1)
+    for expected in (months("2026-01", "2026-03"), months("2026-02", "2026-03")):
+        plan = VersionedPeriods(history, dict(state), state.update, "usage_date")
+        read = list(plan.pending())
+        assert [period.label for period in read] == expected
+        for period in read:
+            plan.acknowledge(period, int(period.label < "2026-03"), set())
+        assert state == {
+            "replication_key": "usage_date",
+            "replication_key_value": "2026-02-01T00:00:00.000000+00:00",
+            "history_start": "2026-01-01T00:00:00.000000+00:00",
+        }
+
+
 @pytest.mark.parametrize(
     ("lookback", "first"),
     [(0, "2026-06"), (1, "2026-06"), (2, "2026-05"), (3, "2026-04"), (6, "2026-01"), (120, "2026-01")],

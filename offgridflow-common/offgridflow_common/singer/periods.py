@@ -72,7 +72,7 @@ class History:
 
 
 class VersionedPeriods:
-    """Plans the reading of a source whose whole history changes when its model does.
+    """Plans the reading of a source whose whole history changes when its model does, if it has one.
 
     New periods and those of the lookback are read first. If they show another model version than the one
     that the bookmark names, all older periods follow, and only then the bookmark names the new version; a
@@ -83,13 +83,19 @@ class VersionedPeriods:
         bookmark: What is remembered; empty at first. A model version of None means that the history that
             was read is of several versions.
         remember: Writes values to the bookmark.
+        replication_key: The column that the newest period is remembered by.
     """
 
     def __init__(
-        self, history: History, bookmark: Mapping[str, Any], remember: Callable[[dict[str, Any]], None]
+        self,
+        history: History,
+        bookmark: Mapping[str, Any],
+        remember: Callable[[dict[str, Any]], None],
+        replication_key: str = "period_start",
     ) -> None:
         self._history = history
         self._remember = remember
+        self._replication_key = replication_key
         self._newest = _parse(bookmark.get("replication_key_value"))
         self._begun_at = _parse(bookmark.get("history_start"))
         self._version: str | None = bookmark.get("model_version")
@@ -118,13 +124,16 @@ class VersionedPeriods:
         Args:
             period: The period.
             rows: How many rows it had.
-            versions: The model versions that its rows named.
+            versions: The model versions that its rows named; none of a source without a model.
         """
         if versions:
             self._note_version(period, max(versions, key=version_key))
         if not rows or (self._newest and period.start < self._newest):
             return
-        values = {"replication_key": "period_start", "replication_key_value": _text(period.start)}
+        values = {
+            "replication_key": self._replication_key,
+            "replication_key_value": _text(period.start),
+        }
         if self._newest is None or self._leaves_gap:
             values["history_start"] = _text(self._history.start)
         self._newest = period.start
