@@ -1,0 +1,47 @@
+"""Answers of several pages: whole, each row once, each row with a key of its own."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypeVar
+
+import polars as pl
+
+from offgridflow_common.errors import ContractBroken
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from offgridflow_common.pagination import CursorPager, Page
+
+T = TypeVar("T")
+
+
+def distinct_pages(
+    pager: CursorPager, fetch: Callable[[str | None], Page[T]], asked: str
+) -> Iterator[Sequence[T]]:
+    """The pages of an answer whose rows all differ.
+
+    Args:
+        pager: Follows the pages.
+        fetch: Fetches the page of a token; None asks for the first page.
+        asked: What was asked, for messages.
+
+    Raises:
+        ContractBroken: A row came twice: pages overlap, so others may be missing.
+    """
+    seen: set[int] = set()
+    for page in pager.pages(fetch):
+        marks = {hash(repr(row)) for row in page.items}
+        if len(marks) < len(page.items) or not seen.isdisjoint(marks):
+            raise ContractBroken(
+                asked=asked,
+                got="the same row twice, so that others may be missing",
+                do="run again; if it stays so, report it to the provider",
+            )
+        seen |= marks
+        yield page.items
+
+
+def numbered(rows: pl.DataFrame, key: Sequence[str]) -> pl.DataFrame:
+    """The rows with the column ``item_number``, which counts those that share a key; with it, all differ."""
+    return rows.with_columns(item_number=pl.int_range(1, pl.len() + 1, dtype=pl.Int64).over(key))

@@ -1,0 +1,173 @@
+"""The stream of what the Carbon Optimization API reports: emissions by month, scope and subscription."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from offgridflow_common.errors import ContractBroken, PermissionDenied
+from offgridflow_common.singer.periods import Period, add_months
+from offgridflow_common.singer.streams import Partition
+from tap_offgridflow_azure.carbon import COLUMNS, KEY, MOST_ROWS, SOURCE, CarbonReports, computed_months
+from tap_offgridflow_azure.streams.base import RegionalStream
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+    from datetime import datetime
+    from logging import Logger
+
+    import polars as pl
+
+    from offgridflow_common.regions import RegionMapper
+    from offgridflow_common.singer.bookmarks import Bookmarks
+    from tap_offgridflow_azure.source import AzureSource
+
+
+def carbon_partitions(
+    source: AzureSource,
+    bookmarks: Bookmarks,
+    regions: RegionMapper,
+    logger: Logger,
+    shape: Callable[[pl.DataFrame], pl.DataFrame],
+) -> Iterator[Partition]:
+    """A partition for each month that the API has, and then an error if not all of it could be read.
+
+    Values are restated, so every month is read each time. What is remembered of a subscription, the newest
+    month that is out, only shows what was missed when months leave the API.
+
+    Args:
+        source: Its window, its subscriptions, its client and its beginning.
+        bookmarks: Where it is remembered what was read.
+        regions: Tells regions by their names.
+        logger: Told of what could not be read.
+        shape: Makes rows of the stream of the report's rows.
+
+    Raises:
+        PermissionDenied: Subscriptions denied access, and the settings want to know.
+        ContractBroken: The API ended reports before all rows were there.
+    """
+    reports = CarbonReports(source.client, source.settings.carbon_category, regions, source.started_at)
+    reading = _Reading(source, reports, bookmarks, logger)
+    for month in reading.months():
+
+        def blocks(month: Period = month) -> Iterator[pl.DataFrame]:
+            for rows in reports.emissions(month, source.subscriptions.ids):
+                yield shape(rows)
+
+        def acknowledge(rows: int, month: Period = month) -> None:
+            reading.remember(month, rows)
+
+        yield Partition(label=f"{SOURCE} {month.label}", blocks=blocks, acknowledge=acknowledge)
+    reading.conclude()
+
+
+class _Reading:
+    """Which months to read, what was read, and what could not be."""
+
+    def __init__(
+        self, source: AzureSource, reports: CarbonReports, bookmarks: Bookmarks, logger: Logger
+    ) -> None:
+        self._source = source
+        self._reports = reports
+        self._bookmarks = bookmarks
+        self._logger = logger
+        self._published_for_sure = True
+
+    def months(self) -> list[Period]:
+        """The months to read, oldest first: those that the API has, within the window."""
+        available = self._reports.months()
+        if available is None:
+            available = computed_months(self._source.started_at)
+            self._published_for_sure = False
+            self._logger.info(
+                "which months there are may not be asked; reading those that should be there, %s to %s",
+                available[0].label,
+                available[-1].label,
+            )
+        self._warn_of_gaps(available[0])
+        settings = self._source.settings
+        start = settings.start or available[0].start
+        wanted = [month for month in available if start <= month.start < settings.end]
+        if not wanted:
+            self._logger.info(
+                "no month of the window is there; those that are: %s to %s",
+                available[0].label,
+                available[-1].label,
+            )
+        return wanted
+
+    def remember(self, month: Period, rows: int) -> None:
+        """Remember that a month is out, of all that could be read whole."""
+        if not rows and not self._published_for_sure:
+            return
+        cut = {question.subscriptions[0] for question in self._reports.cut if question.month == month}
+        for subscription in self._source.subscriptions.ids:
+            context = _context(subscription)
+            newest = self._bookmarks.get(context).get("replication_key_value", "")
+            unread = subscription in self._reports.denied or subscription in cut
+            if not unread and newest < _text(month.start):
+                values = {"replication_key": "period_start", "replication_key_value": _text(month.start)}
+                self._bookmarks.set(context, values)
+
+    def conclude(self) -> None:
+        """Report what could not be read, now that all else is out."""
+        cut, denied = self._reports.cut, self._reports.denied
+        for question in cut:
+            self._logger.error("%s: rows are missing, the API ends each report after %d", question, MOST_ROWS)
+        if denied:
+            self._report(denied)
+        if cut:
+            raise ContractBroken(
+                asked="reading emissions",
+                got=f"{len(cut)} reports whose rows are not all there",
+                do="set carbon_category to ResourceGroup, which has fewer rows; all other rows are out",
+            )
+
+    def _report(self, denied: Mapping[str, str]) -> None:
+        subscriptions = self._source.subscriptions
+        names = "; ".join(f"{subscriptions.label(one)}: {reason}" for one, reason in denied.items())
+        error = PermissionDenied(
+            asked=f"reading emissions of {len(subscriptions.ids)} subscriptions",
+            got=f"{len(denied)} denied access: {names}",
+            do="grant Carbon Optimization Reader on them, or set fail_on_denied to false; the others are out",
+        )
+        if self._source.settings.fail_on_denied:
+            raise error
+        self._logger.warning("%s", error)
+
+    def _warn_of_gaps(self, oldest: Period) -> None:
+        """Warn of months that left the API before they were read."""
+        start = self._source.settings.start
+        if start and start >= oldest.start:
+            return
+        before = _text(add_months(oldest.start, -1))
+        newest = {one: self._bookmarks.get(_context(one)) for one in self._source.subscriptions.ids}
+        lost = [one for one, known in newest.items() if known and known["replication_key_value"] < before]
+        if lost:
+            self._logger.warning(
+                "months before %s are gone from the API and were not read of %s",
+                oldest.label,
+                ", ".join(lost),
+            )
+
+
+def _context(subscription: str) -> dict[str, str]:
+    return {"source": SOURCE, "subscription_id": subscription}
+
+
+def _text(moment: datetime) -> str:
+    return moment.isoformat(timespec="microseconds")
+
+
+class CarbonEmissionsStream(RegionalStream):
+    """Emissions by month, scope, subscription and item of `carbon_category`, in kgCO2e as reported."""
+
+    name = "carbon_emissions"
+    columns = COLUMNS
+    primary_keys = (*KEY, "item_number")
+    replication_key = "period_start"
+
+    def pending(self) -> Iterator[Partition]:
+        """All months that the API has."""
+        yield from carbon_partitions(
+            self.source, self.bookmarks, self.regions, self.logger, lambda rows: rows.select(self.wanted)
+        )

@@ -1,0 +1,121 @@
+"""The stream of costs that Cost Management answers to queries: by day, scope, service and location."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from functools import cached_property, partial
+from typing import TYPE_CHECKING
+
+from offgridflow_common.errors import TransientError
+from offgridflow_common.singer.periods import MONTH, History, Period, VersionedPeriods, add_months, floor
+from offgridflow_common.singer.streams import Partition
+from tap_offgridflow_azure.cost_query import COLUMNS, KEY, CostQueries, Days
+from tap_offgridflow_azure.streams.base import RegionalStream
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from datetime import datetime
+
+    import polars as pl
+
+    from offgridflow_common.singer.tap import OffGridFlowTap
+    from tap_offgridflow_azure.source import AzureSource
+
+#: Months before this one that are read where the settings name no start, and at most.
+_MONTHS_BACK = 13
+_MOST_MONTHS_BACK = 36
+
+
+class CostQueryStream(RegionalStream):
+    """Cost by day, scope, service and location, as queries of Cost Management answer it."""
+
+    name = "cost_query"
+    columns = COLUMNS
+    primary_keys = (*KEY, "item_number")
+    replication_key = "usage_date"
+
+    def __init__(self, tap: OffGridFlowTap, source: AzureSource) -> None:
+        """Create the stream.
+
+        Args:
+            tap: The tap it belongs to.
+            source: The run that it is part of.
+        """
+        super().__init__(tap, source)
+        self._scopes: tuple[str, ...] = ()
+        self._out_of_reach = False
+
+    def feeds(self) -> Iterator[Callable[[], Iterator[Partition]]]:
+        """Each scope by itself: one that is denied keeps no other from being read."""
+        yield self._find_scopes
+        for scope in self._scopes:
+            if self._out_of_reach:
+                self.logger.warning("Cost Management does not answer: %s and what follows is left", scope)
+                break
+            yield partial(self._pending_of, scope)
+        yield self.unknown_regions
+
+    def pending(self) -> Iterator[Partition]:
+        """The months of all scopes that are new or may have changed."""
+        for feed in self.feeds():
+            yield from feed()
+
+    @cached_property
+    def _queries(self) -> CostQueries:
+        source = self.source
+        return CostQueries(
+            source.client, source.settings.cost_metric, self.regions, source.started_at, self.logger
+        )
+
+    def _find_scopes(self) -> Iterator[Partition]:
+        """Nothing to read: asks which scopes there are."""
+        source = self.source
+        given = source.settings.cost_scopes
+        self._scopes = given or tuple(f"subscriptions/{one}" for one in source.subscriptions.ids)
+        if source.settings.start and source.settings.start < self._start:
+            self.logger.warning("cost goes back to %s only, not to start_date", self._start.date())
+        return iter(())
+
+    def _pending_of(self, scope: str) -> Iterator[Partition]:
+        settings = self.source.settings
+        context = {"scope": scope.lower(), "cost_metric": settings.cost_metric}
+        plan = VersionedPeriods(
+            History(
+                start=self._start,
+                end=settings.end,
+                months=MONTH,
+                lookback_months=settings.lookback_months,
+            ),
+            self.bookmarks.get(context),
+            partial(self.bookmarks.set, context),
+            self.replication_key,
+        )
+        for month in plan.pending():
+
+            def acknowledge(rows: int, month: Period = month) -> None:
+                # No cost in a month that is over is an answer, too.
+                is_over = month.end <= self.source.started_at
+                plan.acknowledge(month, rows or int(is_over), set())
+
+            yield Partition(
+                label=f"{scope} {month.label}",
+                blocks=partial(self._blocks, scope, month),
+                acknowledge=acknowledge,
+            )
+
+    def _blocks(self, scope: str, month: Period) -> Iterator[pl.DataFrame]:
+        end = min(month.end, self.source.settings.end)
+        days = Days(month.start.date(), (end - timedelta(microseconds=1)).date())
+        try:
+            for rows in self._queries.costs(scope, days):
+                yield rows.select(self.wanted)
+        except TransientError:
+            # Trying the other scopes would take as long again, one after the other.
+            self._out_of_reach = True
+            raise
+
+    @cached_property
+    def _start(self) -> datetime:
+        this_month = floor(self.source.started_at, MONTH)
+        start = self.source.settings.start or add_months(this_month, -_MONTHS_BACK)
+        return max(start, add_months(this_month, -_MOST_MONTHS_BACK))

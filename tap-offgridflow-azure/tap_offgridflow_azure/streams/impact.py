@@ -1,0 +1,79 @@
+"""The stream of what Cloud for Sustainability reports: emissions of a billing account by month."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from offgridflow_common.singer.periods import MONTH, History, Period, VersionedPeriods, add_months, floor
+from offgridflow_common.singer.streams import Partition
+from tap_offgridflow_azure.impact import COLUMNS, KEY, MONTHS_BACK, SOURCE, ImpactReports
+from tap_offgridflow_azure.streams.base import RegionalStream
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from datetime import datetime
+
+    import polars as pl
+
+    from offgridflow_common.regions import RegionMapper
+    from offgridflow_common.singer.bookmarks import Bookmarks
+    from tap_offgridflow_azure.source import AzureSource
+
+
+def impact_partitions(
+    source: AzureSource,
+    bookmarks: Bookmarks,
+    regions: RegionMapper,
+    shape: Callable[[pl.DataFrame], pl.DataFrame],
+    until: datetime | None = None,
+) -> Iterator[Partition]:
+    """A partition for each month that is new or of the lookback.
+
+    Args:
+        source: Its window, its lookback, its client and its beginning.
+        bookmarks: Where it is remembered what was read; the report has a partition of its own there.
+        regions: Tells regions by their names.
+        shape: Makes rows of the stream of the report's rows.
+        until: Months that begin at or after this are not wanted, beside those after the window.
+    """
+    settings = source.settings
+    context = {"source": SOURCE, "enrollment_id": settings.impact_enrollment_id or ""}
+    oldest = add_months(floor(source.started_at, MONTH), -MONTHS_BACK)
+    plan = VersionedPeriods(
+        History(
+            start=max(oldest, settings.start or oldest),
+            end=min(settings.end, until or settings.end),
+            months=MONTH,
+            lookback_months=settings.lookback_months,
+        ),
+        bookmarks.get(context),
+        lambda values: bookmarks.set(context, values),
+    )
+    reports = ImpactReports(source.client, settings, regions, source.started_at)
+    for month in plan.pending():
+
+        def blocks(month: Period = month) -> Iterator[pl.DataFrame]:
+            yield shape(reports.emissions(month))
+
+        def acknowledge(rows: int, month: Period = month) -> None:
+            plan.acknowledge(month, rows, set())
+
+        yield Partition(label=f"{SOURCE} {month.label}", blocks=blocks, acknowledge=acknowledge)
+
+
+class EmissionsImpactStream(RegionalStream):
+    """Emissions of the Emissions Impact Dashboard by month, subscription, service and region, in mtCO2e."""
+
+    name = "emissions_impact"
+    columns = COLUMNS
+    primary_keys = ("period_start", *KEY, "item_number")
+    replication_key = "period_start"
+
+    def pending(self) -> Iterator[Partition]:
+        """The months that are new or may have changed; none where the stream is off."""
+        if not self.source.settings.impact_instance_id:
+            self.log("skipped: the settings that begin with impact_ turn it on")
+            return
+        yield from impact_partitions(
+            self.source, self.bookmarks, self.regions, lambda rows: rows.select(self.wanted)
+        )
