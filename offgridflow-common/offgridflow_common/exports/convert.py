@@ -56,6 +56,35 @@ def gather_map(block: pl.DataFrame, members: dict[str, list[str]], kind: Kind) -
     return block.select(pl.concat_list(entries).list.filter(given).cast(kind.dtype)).to_series()
 
 
+def month_first(texts: pl.Series) -> pl.Series:
+    """Dates such as ``9/4/2023``, ``09/04/2023`` and ``9/4/23`` as ISO 8601 has them; all else stays."""
+    if texts.dtype != pl.String:
+        return texts
+    distinct = texts.unique()
+    dates = (
+        distinct.str.replace(r"^(\d)/", "0${1}/")
+        .str.replace(r"^(\d{2})/(\d)/", "${1}/0${2}/")
+        .str.replace(r"^(\d{2})/(\d{2})/(\d{2})(\D|$)", "${1}/${2}/20${3}${4}")
+        .str.replace(r"^(\d{2})/(\d{2})/(\d{4})", "${3}-${1}-${2}")
+    )
+    return texts.replace_strict(distinct, dates, return_dtype=pl.String)
+
+
+def with_braces(texts: pl.Series) -> pl.Series:
+    """Objects that lack their braces, as ``"key": "value"``, with them; all else stays."""
+    if texts.dtype != pl.String:
+        return texts
+    return (
+        texts.to_frame()
+        .select(
+            pl.when(pl.first().str.contains(r'^\s*"'))
+            .then(pl.format("{{{}}}", pl.first()))
+            .otherwise(pl.first())
+        )
+        .to_series()
+    )
+
+
 def _plain(values: pl.Series) -> pl.Series:
     """A value of any type as one that JSON has."""
     dtype = values.dtype
@@ -116,10 +145,11 @@ def _timestamp(values: pl.Series) -> pl.Series:
 
 
 def _parse_times(texts: pl.Series) -> pl.Series:
-    """ISO 8601 with ``T`` or a blank, with or without fraction, with ``Z``, an offset or neither."""
+    """ISO 8601 with ``T`` or a blank; seconds, fraction, and ``Z`` or an offset may be there or not."""
     distinct = texts.unique()
     moments = (
         distinct.str.replace(" ", "T", literal=True)
+        .str.replace(r"(T\d{2}:\d{2})(Z|[+-].*)?$", "${1}:00${2}")
         .str.replace(r"^(\d{4}-\d{2}-\d{2})$", "${1}T00:00:00")
         .str.replace(r"([+-]\d{2}):?(\d{2})$|Z$", "${1}${2}")
         .str.replace(r"(T\d{2}:\d{2}:\d{2}(?:\.\d+)?)$", "${1}+0000")

@@ -11,7 +11,7 @@ from offgridflow_common.errors import ContractBroken
 from offgridflow_common.exports.convert import convert, gather_extra, gather_map
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from offgridflow_common.columns import Column
 
@@ -44,12 +44,16 @@ class Table:
         required: The columns without which the rows mean nothing.
         rename: From a file's column name to the stream's.
         folds: Where columns go that are not known by name but by their prefix.
+        constants: Columns that no file has, with the value that they have in every row.
+        prepare: By column, what is done to a file's values before they are converted.
     """
 
     columns: tuple[Column, ...]
     required: frozenset[str] = frozenset()
     rename: Callable[[str], str] = field(default=lambda name: name)
     folds: tuple[Fold, ...] = ()
+    constants: Mapping[str, str] = field(default_factory=dict)
+    prepare: Mapping[str, Callable[[pl.Series], pl.Series]] = field(default_factory=dict)
 
     @property
     def by_name(self) -> dict[str, Column]:
@@ -90,6 +94,8 @@ class Plan:
 
     def __init__(self, table: Table, present: Sequence[str], wanted: Sequence[str]) -> None:
         self._known = table.by_name
+        self._constants = table.constants
+        self._prepare = table.prepare
         self._wanted = wanted
         self._direct: dict[str, str] = {}
         self._members: dict[str, dict[str, list[str]]] = {}
@@ -128,10 +134,14 @@ class Plan:
     def _column(self, block: pl.DataFrame, name: str, first_row: int) -> pl.Series:
         if name == ROW_NUMBER:
             return pl.int_range(first_row, first_row + block.height, eager=True).alias(name)
+        if name in self._constants:
+            return pl.Series(name, [self._constants[name]]).new_from_index(0, block.height)
         if name == EXTRA and self._unknown:
             return gather_extra(block.select(self._unknown), name)
         if name in self._direct:
-            return convert(block[self._direct[name]], self._known[name].kind).alias(name)
+            values = block[self._direct[name]]
+            prepared = self._prepare[name](values) if name in self._prepare else values
+            return convert(prepared, self._known[name].kind).alias(name)
         if name in self._members:
             return gather_map(block, self._members[name], self._known[name].kind).alias(name)
         dtype = self._known[name].kind.dtype if name in self._known else pl.Null()

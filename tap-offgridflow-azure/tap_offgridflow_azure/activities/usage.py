@@ -117,4 +117,4 @@ _FOCUS = UsageSource(
 )
 
 #: By type of export, the one that counts first: where several cover a subscription's month, one is used.
-USAGE_SOURCES = {"focus": _FOCUS, "actual": _COST, "amortized": _COST, "report": _COST}
+USAGE_SOURCES = {"focus": _FOCUS, "actual": _COST, "amortized": _COST}

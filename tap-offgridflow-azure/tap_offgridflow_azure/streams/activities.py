@@ -1,0 +1,85 @@
+"""Activities: everything Azure reports, in OffGridFlow's one schema."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from functools import partial
+from typing import TYPE_CHECKING
+
+from offgridflow_common.singer.activities import ActivitiesStream
+from tap_offgridflow_azure.activities.reported import carbon_activities, impact_activities
+from tap_offgridflow_azure.activities.usage import USAGE_SOURCES
+from tap_offgridflow_azure.carbon import SOURCE as CARBON
+from tap_offgridflow_azure.streams.carbon import carbon_partitions
+from tap_offgridflow_azure.streams.impact import impact_partitions
+from tap_offgridflow_azure.tables import BY_EXPORT_TYPE
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    import polars as pl
+
+    from offgridflow_common.singer.streams import Partition
+    from offgridflow_common.singer.tap import OffGridFlowTap
+    from tap_offgridflow_azure.source import AzureSource
+
+#: Where it is remembered from which month on emissions come from Carbon Optimization.
+_BEGIN = {"source": CARBON}
+
+
+class AzureActivitiesStream(ActivitiesStream):
+    """Emissions and usage, each from its own source, period by period.
+
+    No fact is taken twice. Emissions come from the Carbon Optimization API, and of the months before it from
+    Cloud for Sustainability. Where several exports of cost cover a subscription's month, usage comes from
+    one: FOCUS before actual before amortized, then in the order of the settings.
+    """
+
+    provider = "azure"
+    usage_sources = USAGE_SOURCES
+    tables = BY_EXPORT_TYPE
+
+    def __init__(self, tap: OffGridFlowTap, source: AzureSource) -> None:
+        """Create the stream.
+
+        Args:
+            tap: The tap it belongs to.
+            source: The run that it is part of.
+        """
+        super().__init__(tap, source)
+        self._source = source
+
+    def reported(self) -> Iterable[Callable[[], Iterator[Partition]]]:
+        """Emissions; those of Carbon Optimization first, which say what is left for the other."""
+        return (self._carbon, self._impact)
+
+    def _carbon(self) -> Iterator[Partition]:
+        make = partial(carbon_activities, mapping=self.mapping, retrieved_at=self._source.started_at)
+
+        def shape(rows: pl.DataFrame) -> pl.DataFrame:
+            self._note_begin(rows)
+            return make(rows).select(self.wanted)
+
+        return carbon_partitions(self._source, self.bookmarks, self.mapping.regions, self.logger, shape)
+
+    def _impact(self) -> Iterator[Partition]:
+        if not self._source.settings.impact_instance_id:
+            return iter(())
+        make = partial(impact_activities, mapping=self.mapping, retrieved_at=self._source.started_at)
+        return impact_partitions(
+            self._source,
+            self.bookmarks,
+            self.mapping.regions,
+            lambda rows: make(rows).select(self.wanted),
+            until=self._begin(),
+        )
+
+    def _begin(self) -> datetime | None:
+        text = self.bookmarks.get(_BEGIN).get("history_start")
+        return datetime.fromisoformat(text) if text else None
+
+    def _note_begin(self, rows: pl.DataFrame) -> None:
+        first = rows["period_start"].min()
+        known = self._begin()
+        if isinstance(first, datetime) and (known is None or first < known):
+            self.bookmarks.set(_BEGIN, {"history_start": first.isoformat(timespec="microseconds")})

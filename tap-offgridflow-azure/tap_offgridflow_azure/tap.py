@@ -1,0 +1,82 @@
+"""The Azure tap."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from offgridflow_common.exports.delivery import Deliveries, Export
+from offgridflow_common.exports.storage import FolderStore
+from offgridflow_common.settings import month_of
+from offgridflow_common.singer.deliveries import DeliveriesStream
+from offgridflow_common.singer.tap import OffGridFlowTap
+from tap_offgridflow_azure.blobs import blob_store
+from tap_offgridflow_azure.client import AzureClient
+from tap_offgridflow_azure.manifests import AzureLayout
+from tap_offgridflow_azure.settings import CONFIG_SCHEMA, AzureSettings, ExportSetting, parse
+from tap_offgridflow_azure.streams.activities import AzureActivitiesStream
+from tap_offgridflow_azure.streams.carbon import CarbonEmissionsStream
+from tap_offgridflow_azure.streams.cost_query import CostQueryStream
+from tap_offgridflow_azure.streams.impact import EmissionsImpactStream
+from tap_offgridflow_azure.streams.line_items import CostDetailsStream, FocusCostsStream
+from tap_offgridflow_azure.streams.subscriptions import SubscriptionsStream
+from tap_offgridflow_azure.subscriptions import Subscriptions
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from singer_sdk.streams import Stream
+
+
+class TapOffgridflowAzure(OffGridFlowTap):
+    """What Azure reports about carbon, cost and usage."""
+
+    name = "tap-offgridflow-azure"
+    config_jsonschema = CONFIG_SCHEMA
+
+    def parse_settings(self) -> AzureSettings:
+        """The settings of this tap, made of its configuration."""
+        return parse(self.config, self.started_at, self.unknown_settings)
+
+    @cached_property
+    def settings(self) -> AzureSettings:
+        """The settings, parsed once."""
+        return self.parse_settings()
+
+    @cached_property
+    def client(self) -> AzureClient:
+        """Asks Azure, within the limits of the settings."""
+        return AzureClient(self.settings, self.pipeline)
+
+    @cached_property
+    def subscriptions(self) -> Subscriptions:
+        """The subscriptions that are read, discovered once where the settings do not name them."""
+        return Subscriptions(self.client, self.settings)
+
+    @cached_property
+    def deliveries(self) -> Deliveries:
+        """The deliveries of the configured exports within the window."""
+        settings = self.settings
+        return Deliveries(
+            tuple(self._export(setting) for setting in settings.exports),
+            AzureLayout(),
+            start=month_of(settings.start) if settings.start else None,
+            end=settings.end,
+        )
+
+    def discover_streams(self) -> Sequence[Stream]:
+        """All streams; neither credentials nor a network are needed to know them."""
+        return [
+            AzureActivitiesStream(self, self),
+            CarbonEmissionsStream(self, self),
+            CostDetailsStream(self, self),
+            CostQueryStream(self, self),
+            DeliveriesStream(self, self),
+            EmissionsImpactStream(self, self),
+            FocusCostsStream(self, self),
+            SubscriptionsStream(self, self),
+        ]
+
+    def _export(self, setting: ExportSetting) -> Export:
+        store, prefix = FolderStore.of_url(setting.url) or blob_store(self.client, setting.url)
+        return Export(name=setting.name, type=setting.type, store=store, prefix=prefix)

@@ -1,0 +1,104 @@
+"""What tests of the Azure tap share: the local cloud, configurations of it, and the tap itself."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any, Protocol
+
+import pytest
+
+from offgridflow_common.clock import SystemClock
+from offgridflow_common.testing.clock import FakeClock
+from tests.azure.driving import Run, catalog, command, run_here, run_process
+from tests.local_clouds.azure import LocalAzure
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+    from pathlib import Path
+
+
+class RunTap(Protocol):
+    """Runs the tap with some streams selected, and waits for its end."""
+
+    def __call__(
+        self,
+        config: Mapping[str, Any],
+        select: Iterable[str],
+        state: Mapping[str, Any] | None = None,
+        *,
+        as_process: bool = False,
+    ) -> Run: ...
+
+
+class Config(Protocol):
+    """Makes a configuration: the local cloud's addresses and secrets, fast limits, and settings over them."""
+
+    def __call__(self, **settings: Any) -> dict[str, Any]: ...
+
+
+@pytest.fixture(autouse=True)
+def _no_azure_around(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever this machine knows about Azure stays outside."""
+    prefixes = ("AZURE_", "TAP_OFFGRIDFLOW_", "IDENTITY_", "MSI_")
+    for name in [name for name in os.environ if name.startswith(prefixes)]:
+        monkeypatch.delenv(name)
+
+
+@pytest.fixture
+def azure() -> Iterator[LocalAzure]:
+    """A local cloud of the test's own; nothing is published yet."""
+    with LocalAzure() as running:
+        yield running
+
+
+@pytest.fixture
+def spool_dir(tmp_path: Path) -> Path:
+    """The folder that the tap's spool is made in."""
+    folder = tmp_path / "spool"
+    folder.mkdir()
+    return folder
+
+
+@pytest.fixture
+def tap_config(azure: LocalAzure, spool_dir: Path) -> Config:
+    """Configurations without exports."""
+
+    def make(**settings: Any) -> dict[str, Any]:
+        return {
+            **azure.settings,
+            "rate_limit_per_second": 1000,
+            "rate_limit_capacity": 10_000,
+            "spool_dir": str(spool_dir),
+            **settings,
+        }
+
+    return make
+
+
+@pytest.fixture
+def run_tap(tmp_path: Path) -> RunTap:
+    """Runs the tap."""
+
+    def run(
+        config: Mapping[str, Any],
+        select: Iterable[str],
+        state: Mapping[str, Any] | None = None,
+        *,
+        as_process: bool = False,
+    ) -> Run:
+        selection = catalog(select)
+        if as_process:
+            return run_process(command(tmp_path, config, state, selection), os.environ)
+        return run_here(config, state, selection)
+
+    return run
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> FakeClock:
+    """Nobody waits any more: sleeping only moves this clock, which every default clock now goes by."""
+    fake = FakeClock(start=SystemClock().now())
+    for name in ("monotonic", "now"):
+        monkeypatch.setattr(SystemClock, name, lambda _self, name=name: getattr(fake, name)())
+    monkeypatch.setattr(SystemClock, "sleep", lambda _self, *arguments: fake.sleep(*arguments))
+    return fake
