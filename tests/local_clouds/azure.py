@@ -40,6 +40,7 @@ from tests.local_clouds.mcfs import ENROLLMENT, INSTANCE, ImpactServer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
+    from contextlib import AbstractContextManager
 
 
 class LocalAzure:
@@ -76,6 +77,7 @@ class LocalAzure:
     impact: ImpactServer
     azurite: Azurite | None
     blobs: BlobFaultProxy
+    _stack: ExitStack
 
     def __init__(
         self,
@@ -89,7 +91,6 @@ class LocalAzure:
         self._given_authority = azurite.authority if azurite else authority
         self._start_azurite = start_azurite
         self._arm_audience = arm_audience
-        self._stack = ExitStack()
         self.azurite = azurite
         self._costs: dict[str, list[Cost]] = {}
         self._emissions: dict[str, list[Any]] = {}
@@ -101,7 +102,15 @@ class LocalAzure:
         self.details = CostDetails(self.scopes, self._keep, lambda: datetime.fromtimestamp(now(), UTC))
 
     def __enter__(self) -> Self:
-        enter = self._stack.enter_context
+        with ExitStack() as stack:
+            self._start(stack.enter_context)
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self._stack.close()
+
+    def _start(self, enter: Callable[[AbstractContextManager[Any]], Any]) -> None:
         self.authority = self._given_authority or LocalAuthority(
             Path(enter(TemporaryDirectory(prefix="local-azure-")))
         )
@@ -116,10 +125,6 @@ class LocalAzure:
             self.azurite = enter(Azurite(self.authority))
         if self.azurite:
             self.blobs = enter(BlobFaultProxy(self.azurite))
-        return self
-
-    def __exit__(self, *exc_info: object) -> None:
-        self._stack.close()
 
     @property
     def settings(self) -> dict[str, str]:
@@ -154,8 +159,8 @@ class LocalAzure:
         costs = {month: azure_demo.demo_costs(seed, [month]) for month in months}
         self._costs |= costs
         self.queries.publish(_joined(self._costs))
-        for month, rows in costs.items():
-            self._publish_reports(month, rows)
+        for month, bill in costs.items():
+            self._publish_reports(month, bill)
         self.details.open_period = max(self._costs)
 
     def _keep(self, content: bytes) -> str:
@@ -165,7 +170,8 @@ class LocalAzure:
         self.discovery.subscriptions = list(azure_demo.SUBSCRIPTIONS)
         self.discovery.groups = list(azure_demo.GROUPS)
         self.scopes.subscriptions = {one.id for one in azure_demo.SUBSCRIPTIONS}
-        self.scopes.wider[azure_demo.BILLING_ACCOUNT.lower()] = self.scopes.subscriptions
+        for scope in (azure_demo.BILLING_ACCOUNT, azure_demo.MANAGEMENT_GROUP):
+            self.scopes.wider[scope.lower()] = self.scopes.subscriptions
 
     def _publish_reports(self, month: str, costs: Sequence[Cost]) -> None:
         for subscription in self.scopes.subscriptions:

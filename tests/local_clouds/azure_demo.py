@@ -33,6 +33,7 @@ GROUPS = (
     ),
 )
 BILLING_ACCOUNT = "providers/Microsoft.Billing/billingAccounts/1234567"
+MANAGEMENT_GROUP = "providers/Microsoft.Management/managementGroups/contoso"
 _CENT = Decimal("0.01")
 _NANO = Decimal("0.000000001")
 _KG_PER_TONNE = 1000

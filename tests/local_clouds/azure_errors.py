@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from email.utils import format_datetime
 from typing import TYPE_CHECKING
 
 from tests.local_clouds.azure_messages import Refused, Reply
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from datetime import datetime
 
 COSTS = "x-ms-ratelimit-microsoft.costmanagement"
 
@@ -43,13 +45,18 @@ def throttled(headers: Mapping[str, str] | None = None) -> Reply:
     return arm_error(429, "429", "Too many requests. Please retry.", headers)
 
 
+def until(moment: datetime) -> dict[str, str]:
+    """The header that names a moment instead of seconds."""
+    return {"Retry-After": format_datetime(moment, usegmt=True)}
+
+
 def unavailable(retry_after: str | None = "60") -> Reply:
     """A service that is down for a while."""
     headers = {} if retry_after is None else {"Retry-After": retry_after}
     return arm_error(503, "ServiceUnavailable", "The service is unavailable.", headers)
 
 
-#: Every way in which a 429 says how long to wait, with the seconds that a client should wait at least.
+#: How a 429 says in seconds how long to wait, with the seconds that a client should wait at least.
 THROTTLES: Mapping[str, tuple[Mapping[str, str], float | None]] = {
     "none": ({}, None),
     "retry-after": ({"Retry-After": "10"}, 10),

@@ -212,8 +212,8 @@ class HttpService(LoopbackServer):
             headers=headers | dict.fromkeys(_SECRET_HEADERS & headers.keys(), HIDDEN),
             body=self.shown(request),
             token=token_name(headers.get("authorization")),
-            status=reply and reply.status,
-            code=reply and reply.code,
+            status=reply.status if reply else None,
+            code=reply.code if reply else None,
         )
         with self._lock:
             self._requests.append(entry)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from concurrent.futures import ThreadPoolExecutor
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +12,7 @@ import pytest
 from azure.core.exceptions import HttpResponseError
 
 from tests.local_clouds.azure_cost_query import DATE_STYLES, Cost
-from tests.local_clouds.azure_errors import COSTS, THROTTLES, VIEW_CHARGES_OFF, throttled
+from tests.local_clouds.azure_errors import COSTS, THROTTLES, VIEW_CHARGES_OFF, throttled, until
 from tests.local_clouds.azure_qpu import QpuMeter
 
 if TYPE_CHECKING:
@@ -223,6 +223,12 @@ def test_throttled_calls_say_how_long_to_wait(azure: LocalAzure, http: requests.
     assert (answer.status_code, answer.json()["error"]["code"]) == (429, "429")
     assert {name: answer.headers.get(name) for name in headers} == headers
     assert http.post(url_of(azure), json=asked()).status_code == 200
+
+
+def test_a_throttled_call_can_name_a_moment(azure: LocalAzure, http: requests.Session) -> None:
+    azure.arm.fail_next(throttled(until(datetime(2026, 9, 1, 12, 30, tzinfo=UTC))))
+    answer = http.post(url_of(azure), json=asked())
+    assert answer.headers["Retry-After"] == "Tue, 01 Sep 2026 12:30:00 GMT"
 
 
 def test_the_quota_counts_months_in_three_windows(azure: LocalAzure, http: requests.Session) -> None:

@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import json
+import socket
+import subprocess
+import sys
+import time
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import pytest
 from azure.core.exceptions import ClientAuthenticationError, HttpResponseError, ResourceNotFoundError
@@ -77,6 +82,29 @@ def test_the_version_is_pinned_and_no_registry_is_named() -> None:
     assert wanted == {"azurite": lock["node_modules/azurite"]["version"]}
     assert all("resolved" not in package for package in lock.values())
     assert all(package.get("integrity") for name, package in lock.items() if name)
+
+
+def test_it_does_not_outlive_who_started_it(tmp_path: Path) -> None:
+    program = (
+        "import sys, time; from pathlib import Path\n"
+        "from tests.local_clouds.azure_tls import LocalAuthority\n"
+        "from tests.local_clouds.azurite import Azurite\n"
+        "with Azurite(LocalAuthority(Path(sys.argv[1]))) as azurite:\n"
+        "    print(azurite.url, flush=True); time.sleep(60)"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", program, tmp_path], cwd=FOLDER.parents[2], stdout=subprocess.PIPE, text=True
+    ) as starter:
+        assert starter.stdout is not None
+        url = urlsplit(starter.stdout.readline())
+        starter.kill()
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline:
+        with socket.socket() as connection:
+            if connection.connect_ex((url.hostname, url.port)):
+                return
+        time.sleep(0.02)
+    raise AssertionError("Azurite still listens")
 
 
 def test_what_is_missing_is_named(
