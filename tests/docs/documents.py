@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 
 from tap_offgridflow_aws.tap import TapOffgridflowAws
+from tap_offgridflow_azure.tap import TapOffgridflowAzure
 
 if TYPE_CHECKING:
     from offgridflow_common.singer.streams import OffGridFlowStream
@@ -57,7 +58,8 @@ class Documented:
 
 
 AWS = Documented(TapOffgridflowAws, "tap_offgridflow_aws")
-TAPS = {documented.tap.name: documented for documented in (AWS,)}
+AZURE = Documented(TapOffgridflowAzure, "tap_offgridflow_azure")
+TAPS = {documented.tap.name: documented for documented in (AWS, AZURE)}
 
 DOCUMENTS = (
     README,

@@ -43,7 +43,7 @@ def streams_table(of: Documented) -> str:
             f"`{name}`",
             str(type(stream).__doc__).splitlines()[0],
             ", ".join(f"`{key}`" for key in stream.primary_keys),
-            f"`{stream.replication_key}`",
+            f"`{stream.replication_key}`" if stream.replication_key else "none: read whole",
             "yes" if stream.selected_by_default else "no",
         ]
         for name, stream in of.streams.items()

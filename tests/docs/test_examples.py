@@ -63,11 +63,13 @@ def _check_nothing(arguments: list[str]) -> None:
     del arguments
 
 
+#: Programs whose options are not known here.
+_UNCHECKED = ("az", "azcopy", "export", "meltano", "pip", "pytest", "python", "target-jsonl", "uv")
 _CHECKS: dict[str, Callable[[list[str]], None]] = {
     "make": _check_make,
     **{name: partial(_check_tap, name) for name in TAPS},
     "aws": _check_aws,
-    **dict.fromkeys(("meltano", "uv", "pip", "python", "pytest", "target-jsonl", "export"), _check_nothing),
+    **dict.fromkeys(_UNCHECKED, _check_nothing),
 }
 
 

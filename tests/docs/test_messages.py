@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING
 import pytest
 from botocore.exceptions import ClientError, NoCredentialsError
 
-from offgridflow_common.errors import ErrorClass
+from offgridflow_common.errors import ErrorClass, ErrorTable, classify, error_type
 from tap_offgridflow_aws.client import translate
 from tap_offgridflow_aws.error_codes import ACTIONS
+from tap_offgridflow_azure import error_codes as azure
 from tests.docs.documents import README, TAPS
 
 if TYPE_CHECKING:
@@ -50,7 +51,29 @@ def _pattern(message: str) -> re.Pattern[str]:
 
 
 def _answers(code: str | None) -> Iterator[str]:
-    """What the tap makes of an answer with this code, or of missing credentials, whatever was asked."""
+    """What a tap makes of an answer with this code, or of missing credentials, whatever was asked."""
+    yield from _answers_of_aws(code)
+    if code:
+        yield from _answers_of_azure(code)
+
+
+def _answers_of_azure(code: str) -> Iterator[str]:
+    if code.startswith("AADSTS"):
+        found, do = azure.AADSTS[int(code.removeprefix("AADSTS"))]
+        yield str(error_type(found)(asked="signing in by client secret", got="This.", do=do, code=code))
+        return
+    for status in (401, 403, 404, 429, 503):
+        found = classify(None, tables=(ErrorTable(by_code=azure.BY_CODE),), code=code, status=status)
+        said = {"code": code, "request_id": "the-id"}
+        for path in ("/subscriptions", "/providers/Microsoft.CostManagement/query"):
+            asked = f"POST https://host{path}"
+            do = azure.advice(found, code, status, asked)
+            yield str(error_type(found)(asked=asked, got=f"HTTP {status} (This.)", do=do, **said))
+        do = azure.storage_advice(found, code, status)
+        yield str(error_type(found)(asked="listing https://host/key", got="This.", do=do, **said))
+
+
+def _answers_of_aws(code: str | None) -> Iterator[str]:
     said = {"Error": {"Code": code, "Message": "This."}, "ResponseMetadata": {"RequestId": "the-id"}}
     for operation in ACTIONS:
         error = ClientError(said, operation) if code else NoCredentialsError()
