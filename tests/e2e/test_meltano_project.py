@@ -6,7 +6,7 @@ from functools import cache
 from importlib.metadata import version
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jsonschema  # type: ignore[import-untyped]  # its stubs are not among the workspace's packages
 import pytest
@@ -15,7 +15,13 @@ from packaging.specifiers import SpecifierSet
 from ruamel.yaml import YAML
 
 from tap_offgridflow_aws.tap import TapOffgridflowAws
+from tap_offgridflow_azure.tap import TapOffgridflowAzure
 from tests.e2e.conftest import PROJECT
+
+if TYPE_CHECKING:
+    from offgridflow_common.singer.tap import OffGridFlowTap
+
+TAPS: dict[str, type[OffGridFlowTap]] = {tap.name: tap for tap in (TapOffgridflowAws, TapOffgridflowAzure)}
 
 #: A text for each kind of setting, as it comes from an environment variable.
 TEXTS = {
@@ -24,8 +30,17 @@ TEXTS = {
     "boolean": "true",
     "date_iso8601": "2025-01-01",
     "object": '{"s3": "https://s3.example.com"}',
-    "array": '[{"type": "cur2", "url": "s3://bucket/exports/name"}]',
+    "array": '["one", "two"]',
 }
+
+
+def text_for(schema: dict[str, Any], kind: str) -> str:
+    """A text of a kind; of a list of objects, one with the values that the first of them allows."""
+    members = schema.get("items", {}).get("properties")
+    if not members:
+        return TEXTS[kind]
+    allowed = members["type"]["enum"]
+    return json.dumps([{"type": allowed[0], "url": "file:///exports/name"}])
 
 
 @cache
@@ -39,16 +54,19 @@ def plugin(kind: str, name: str) -> dict[str, Any]:
     return dict(found)
 
 
-def tap() -> dict[str, Any]:
-    return plugin("extractors", "tap-offgridflow-aws")
+def tap(name: str) -> dict[str, Any]:
+    return plugin("extractors", name)
 
 
 @cache
-def settings_of_the_tap() -> dict[str, dict[str, Any]]:
-    schema = json.loads(json.dumps(TapOffgridflowAws.config_jsonschema))
-    TapOffgridflowAws.append_builtin_config(schema)
+def settings_of(name: str) -> dict[str, dict[str, Any]]:
+    schema = json.loads(json.dumps(TAPS[name].config_jsonschema))
+    TAPS[name].append_builtin_config(schema)
     properties: dict[str, dict[str, Any]] = schema["properties"]
     return properties
+
+
+SETTINGS = [(name, setting) for name in TAPS for setting in settings_of(name)]
 
 
 def kind_of(name: str, schema: dict[str, Any]) -> str:
@@ -63,27 +81,30 @@ def kind_of(name: str, schema: dict[str, Any]) -> str:
     return "integer" if kind == "number" else str(kind)
 
 
-def declared() -> dict[str, dict[str, Any]]:
-    return {setting["name"]: setting for setting in tap()["settings"]}
+def declared(name: str) -> dict[str, dict[str, Any]]:
+    return {setting["name"]: setting for setting in tap(name)["settings"]}
 
 
-def test_the_project_has_the_settings_of_the_tap_and_no_others() -> None:
-    assert list(declared()) == list(settings_of_the_tap())
+@pytest.mark.parametrize("of", TAPS)
+def test_the_project_has_the_settings_of_the_tap_and_no_others(of: str) -> None:
+    assert list(declared(of)) == list(settings_of(of))
 
 
-@pytest.mark.parametrize("name", settings_of_the_tap())
-def test_a_setting_has_the_kind_and_the_secrecy_that_the_tap_gives_it(name: str) -> None:
-    schema, setting = settings_of_the_tap()[name], declared()[name]
+@pytest.mark.parametrize(("of", "name"), SETTINGS)
+def test_a_setting_has_the_kind_and_the_secrecy_that_the_tap_gives_it(of: str, name: str) -> None:
+    schema, setting = settings_of(of)[name], declared(of)[name]
     assert setting["kind"] == kind_of(name, schema)
     assert setting.get("sensitive", False) == schema.get("secret", False)
     assert [option["value"] for option in setting.get("options", [])] == schema.get("enum", [])
     assert setting["description"].strip()
 
 
-@pytest.mark.parametrize("name", settings_of_the_tap())
-def test_a_setting_given_as_an_environment_variable_reaches_the_tap_as_what_it_asks_for(name: str) -> None:
-    schema, definition = settings_of_the_tap()[name], SettingDefinition.parse(declared()[name])
-    text = TEXTS[declared()[name]["kind"]] if "enum" not in schema else schema["enum"][0]
+@pytest.mark.parametrize(("of", "name"), SETTINGS)
+def test_a_setting_given_as_an_environment_variable_reaches_the_tap_as_what_it_asks_for(
+    of: str, name: str
+) -> None:
+    schema, definition = settings_of(of)[name], SettingDefinition.parse(declared(of)[name])
+    text = text_for(schema, declared(of)[name]["kind"]) if "enum" not in schema else schema["enum"][0]
     if "minimum" in schema:
         text = str(schema["minimum"])
     value = json.loads(json_dumps(definition.cast_value(text)))
@@ -113,14 +134,14 @@ def test_groups_name_settings_that_exist() -> None:
             assert {name for group in entry["settings_group_validation"] for name in group} <= names
 
 
-def test_the_capabilities_are_those_that_the_tap_claims() -> None:
-    assert set(tap()["capabilities"]) == {
-        str(capability.value) for capability in TapOffgridflowAws.capabilities
-    }
+@pytest.mark.parametrize("of", TAPS)
+def test_the_capabilities_are_those_that_the_tap_claims(of: str) -> None:
+    assert set(tap(of)["capabilities"]) == {str(capability.value) for capability in TAPS[of].capabilities}
 
 
-def test_the_tap_is_installed_from_folders_of_the_project_with_its_pins() -> None:
-    words = tap()["pip_url"].split()
+@pytest.mark.parametrize("of", TAPS)
+def test_the_tap_is_installed_from_folders_of_the_project_with_its_pins(of: str) -> None:
+    words = tap(of)["pip_url"].split()
     assert words[-2:] == ["-c", "requirements.lock"]
     for folder in words[1:-2:2]:
         assert folder.startswith("./")
@@ -133,11 +154,12 @@ def test_nothing_in_it_is_of_one_machine() -> None:
     assert str(Path.home()) not in text
 
 
-def test_every_select_rule_selects_something() -> None:
+@pytest.mark.parametrize("of", TAPS)
+def test_every_select_rule_selects_something(of: str) -> None:
     columns = [
         f"{stream['stream']}.{column}"
-        for stream in TapOffgridflowAws(config={}).catalog_dict["streams"]
+        for stream in TAPS[of](config={}).catalog_dict["streams"]
         for column in stream["schema"]["properties"]
     ]
-    for rule in tap()["select"]:
+    for rule in tap(of)["select"]:
         assert any(fnmatchcase(column, rule) for column in columns), rule
