@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     Message = Mapping[str, Any]
 
 SQL = Path(__file__).parents[2] / "sql"
-#: The files in the order of their installation; all but the last are named after the table that they need.
+#: The files in the order of their installation; nearly all are named after the table that they need.
 FILES = (
     "deliveries",
     "cost_and_usage",
@@ -28,10 +28,16 @@ FILES = (
     "carbon_export",
     "carbon_emissions",
     "water_allocation",
+    "cost_details",
+    "carbon_emissions_azure",
+    "cost_query",
+    "emissions_impact",
     "activities",
     "reports",
 )
-_NEEDS = {"reports": "activities"}
+_NEEDS = {"reports": "activities", "carbon_emissions_azure": "carbon_emissions"}
+#: Of these, only one fits the tables that are there.
+_OF_A_CLOUD = {"aws": "carbon_emissions", "azure": "carbon_emissions_azure"}
 
 
 def text_of(dialect: str, file: str) -> str:
@@ -159,10 +165,11 @@ class Warehouses:
         assert {name: answer for name, answer in answers.items() if answer != first} == {}, first
         return [tuple(row) for row in first]
 
-    def install(self) -> None:
+    def install(self, cloud: str = "aws") -> None:
         """Install the views of the tables that there are, once more if they are there already."""
+        others = set(_OF_A_CLOUD.values()) - {_OF_A_CLOUD[cloud]}
         for file in FILES:
-            if _NEEDS.get(file, file) in self._keys:
+            if file not in others and _NEEDS.get(file, file) in self._keys:
                 for warehouse in self._warehouses.values():
                     warehouse.install(file)
 

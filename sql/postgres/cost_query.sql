@@ -1,0 +1,19 @@
+-- The newest reading of each scope, metric and month. All rows of a reading have one `retrieved_at`. Actual and
+-- amortized cost are both here: choose by `cost_metric`.
+CREATE OR REPLACE VIEW current_cost_query AS
+WITH newest AS (
+    SELECT
+        scope,
+        cost_metric,
+        date_trunc('month', to_timestamp(extract(epoch FROM usage_date)) AT TIME ZONE 'UTC')::date AS month,
+        max(retrieved_at) AS retrieved_at
+    FROM cost_query
+    GROUP BY 1, 2, 3
+)
+SELECT readings.*
+FROM cost_query AS readings
+INNER JOIN newest
+    ON readings.scope = newest.scope
+    AND readings.cost_metric = newest.cost_metric
+    AND date_trunc('month', to_timestamp(extract(epoch FROM readings.usage_date)) AT TIME ZONE 'UTC')::date = newest.month
+    AND readings.retrieved_at = newest.retrieved_at;
