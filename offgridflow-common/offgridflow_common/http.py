@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json as jsonlib
+import math
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from http import HTTPStatus
@@ -29,6 +30,7 @@ from offgridflow_common.retry import parse_retry_after
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
+    from pathlib import Path
 
     from requests.auth import AuthBase
 
@@ -177,6 +179,7 @@ class ApiClient:
         headers: Mapping[str, str] | None = None,
         anonymous: bool = False,
         about: object = None,
+        into: Path | None = None,
     ) -> Response:
         """Ask once, or as often as the pipeline's policy has it, and return a 2xx answer.
 
@@ -188,6 +191,8 @@ class ApiClient:
             headers: Added to, or instead of, the client's own. They go wherever the request goes.
             anonymous: Send no credentials; only then may the URL be of another origin.
             about: What is asked, where the address does not tell; for messages.
+            into: A file to write the body to, of any size and for as long as it keeps coming; the answer's
+                own body is empty then.
 
         Raises:
             OffGridFlowError: By the class of what came back. `BadRequestError` for an address that the
@@ -205,10 +210,10 @@ class ApiClient:
         asked = operation if about is None else f"{operation} for {about}"
 
         def send() -> Response:
-            response = self._exchange(asked, prepared, auth)
+            response = self._exchange(asked, prepared, auth, into)
             refused = response.status == HTTPStatus.UNAUTHORIZED
             if refused and isinstance(auth, RenewableAuth) and auth.renew(response.headers):
-                response = self._exchange(asked, prepared, auth)
+                response = self._exchange(asked, prepared, auth, into)
             if not _is_success(response.status):
                 raise self._failure(response)
             return response
@@ -221,13 +226,15 @@ class ApiClient:
 
         return self._pipeline.call(operation, send, translate)
 
-    def _exchange(self, asked: str, prepared: requests.PreparedRequest, auth: AuthBase | None) -> Response:
+    def _exchange(
+        self, asked: str, prepared: requests.PreparedRequest, auth: AuthBase | None, into: Path | None
+    ) -> Response:
         """Send once; the answer, whatever its status."""
         attempt = prepared.copy()
         if auth is not None:
             attempt.prepare_auth(auth)
         with closing(self._transmit(attempt)) as answer:
-            return self._receive(asked, answer)
+            return self._receive(asked, answer, into)
 
     def _transmit(self, attempt: requests.PreparedRequest) -> requests.Response:
         """Send by the adapter, since a session would add netrc and read a redirect's body without bound."""
@@ -245,16 +252,20 @@ class ApiClient:
             proxies=environment["proxies"] if url.startswith("https:") else {},
         )
 
-    def _receive(self, asked: str, answer: requests.Response) -> Response:
+    def _receive(self, asked: str, answer: requests.Response, into: Path | None) -> Response:
         status = answer.status_code
         if answer.is_redirect:
             raise refused(asked, f"HTTP {status}, a redirect, which is not followed")
+        if into and _is_success(status):
+            with into.open("wb") as file:
+                file.writelines(self._chunks(asked, answer, math.inf))
+            return Response(asked, status, answer.headers, b"")
         body = self._whole_body if _is_success(status) else self._start_of_body
         return Response(asked, status, answer.headers, body(asked, answer))
 
     def _whole_body(self, asked: str, answer: requests.Response) -> bytes:
         body = bytearray()
-        for chunk in self._chunks(asked, answer):
+        for chunk in self._chunks(asked, answer, self._timeout):
             body += chunk
             if len(body) > self._max_response_bytes:
                 raise ContractBroken(
@@ -268,23 +279,23 @@ class ApiClient:
         """As much of an error's body as it takes to describe it; a broken body must not hide the status."""
         body = bytearray()
         with suppress(urllib3.exceptions.HTTPError, OSError, TransientError):
-            for chunk in self._chunks(asked, answer):
+            for chunk in self._chunks(asked, answer, self._timeout):
                 body += chunk
                 if len(body) >= _PROBLEM_BYTES:
                     break
         return bytes(body)
 
-    def _chunks(self, asked: str, answer: requests.Response) -> Iterator[bytes]:
+    def _chunks(self, asked: str, answer: requests.Response, seconds: float) -> Iterator[bytes]:
         """The decoded body in pieces that are bounded in size and, together, in time."""
         clock = self._pipeline.clock
-        deadline = clock.monotonic() + self._timeout
+        deadline = clock.monotonic() + seconds
         # read1, not read: it returns what is there, so that a trickle cannot outlast the deadline.
         while chunk := answer.raw.read1(_CHUNK_BYTES, decode_content=True):
             yield chunk
             if clock.monotonic() > deadline:
                 raise TransientError(
                     asked=asked,
-                    got=f"a body that was not complete after {self._timeout:g} s",
+                    got=f"a body that was not complete after {seconds:g} s",
                     do="Allow the request more time, or ask for less at once.",
                 )
 

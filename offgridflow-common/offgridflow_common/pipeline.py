@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from offgridflow_common.errors import OffGridFlowError, Throttled, TransientError
+from offgridflow_common.retry import cancelled
 
 if TYPE_CHECKING:
     import threading
@@ -73,6 +74,15 @@ class RequestPipeline:
     def pause(self, seconds: float) -> None:
         """Send nothing for so long; it holds for requests that already wait, too."""
         self._limiter.pause_until(self.clock.monotonic() + seconds)
+
+    def wait(self, seconds: float) -> None:
+        """Wait before asking again for what takes its time.
+
+        Raises:
+            Cancelled: The run was asked to stop, before or meanwhile.
+        """
+        if not self.clock.sleep(seconds, self._cancel):
+            raise cancelled()
 
     def call(
         self,

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from offgridflow_common.clock import Clock
 
-__all__ = ["RetryPolicy", "parse_retry_after"]
+__all__ = ["RetryPolicy", "cancelled", "parse_retry_after"]
 
 T = TypeVar("T")
 
@@ -94,7 +94,7 @@ class RetryPolicy:
                 deadline is not begun.
         """
         if cancel is not None and cancel.is_set():
-            raise _cancelled()
+            raise cancelled()
         call = _Call(self, cancel, on_retry)
         return Retrying(
             retry=retry_if_exception(call.retryable),
@@ -146,10 +146,11 @@ class _Call:
 
     def sleep(self, seconds: float) -> None:
         if not self.policy.clock.sleep(seconds, self.cancel):
-            raise _cancelled() from self.error
+            raise cancelled() from self.error
 
 
-def _cancelled() -> Cancelled:
+def cancelled() -> Cancelled:
+    """The error of a run that was asked to stop."""
     return Cancelled(
         asked="send a request",
         got="the run was cancelled",

@@ -781,6 +781,50 @@ class TestBrokenAnswers:
         assert server.seen == []
 
 
+class TestABodyForAFile:
+    """What is asked for with `into` may be larger than memory."""
+
+    def test_is_written_there_whatever_its_size(
+        self, server: Server, make: Callable[..., ApiClient], tmp_path: Path
+    ) -> None:
+        body = bytes(range(256)) * 1000
+        server.steps = [answer(gzip.compress(body), Content_Encoding="gzip")]
+        file = tmp_path / "body"
+        response = make(server.url, max_response_bytes=1000).request("GET", "x", into=file)
+        assert (response.status, response.body, file.read_bytes()) == (200, b"", body)
+
+    def test_begins_anew_with_each_attempt(
+        self, server: Server, make: Callable[..., ApiClient], tmp_path: Path
+    ) -> None:
+        server.steps = [truncated, error_json(503, "Busy"), answer(b"all of it")]
+        file = tmp_path / "body"
+        make(server.url, max_attempts=3).request("GET", "x", into=file)
+        assert file.read_bytes() == b"all of it"
+
+    def test_may_take_its_time_as_long_as_it_keeps_coming(
+        self, server: Server, make: Callable[..., ApiClient], clock: FakeClock, tmp_path: Path
+    ) -> None:
+        def trickle(handler: http.server.BaseHTTPRequestHandler) -> None:
+            handler.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n")
+            for _ in range(9):
+                clock.advance(6)
+                handler.wfile.write(b"x")
+
+        server.steps = [trickle]
+        file = tmp_path / "body"
+        make(server.url, timeout=10).request("GET", "x", into=file)
+        assert file.read_bytes() == b"x" * 9
+
+    def test_is_not_made_of_an_error(
+        self, server: Server, make: Callable[..., ApiClient], tmp_path: Path
+    ) -> None:
+        server.steps = [error_json(404, "None", "Nothing here")]
+        file = tmp_path / "body"
+        with pytest.raises(NotFoundError, match="Nothing here"):
+            make(server.url).request("GET", "x", into=file)
+        assert not file.exists()
+
+
 class TestTls:
     def test_an_untrusted_certificate_is_fatal_and_sees_no_token(
         self, servers: Callable[..., Server], make: Callable[..., ApiClient], tmp_path: Path

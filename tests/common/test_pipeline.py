@@ -237,6 +237,16 @@ def test_a_cancelled_run_does_not_wait_for_the_limiter() -> None:
     assert world.clock.monotonic() == 0.5
 
 
+def test_a_wait_lasts_as_long_as_it_is_told_unless_the_run_is_cancelled() -> None:
+    world = World()
+    world.pipeline.wait(30)
+    assert world.clock.monotonic() == 30
+    world.clock.at(31, world.cancel.set)
+    with pytest.raises(Cancelled):
+        world.pipeline.wait(30)
+    assert world.clock.monotonic() == 31
+
+
 def test_a_request_that_costs_more_than_the_bucket_holds_is_a_bug() -> None:
     with pytest.raises(ValueError, match="capacity"):
         World(capacity=5).call("never reached", cost=6)
