@@ -39,6 +39,7 @@ from tap_offgridflow_azure.tokens import TokenAuth, TokenSource
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from offgridflow_common.clock import Clock
     from offgridflow_common.http import Response
     from offgridflow_common.pipeline import RequestPipeline
     from tap_offgridflow_azure.settings import AzureSettings
@@ -93,6 +94,19 @@ class AzureClient:
         self._containers: dict[str, ContainerClient] = {}
         # The spool's thread asks for blobs, too.
         self._making = threading.Lock()
+
+    @property
+    def clock(self) -> Clock:
+        """The clock that all waiting goes by."""
+        return self._pipeline.clock
+
+    def wait(self, seconds: float) -> None:
+        """Wait, but no longer than the run goes on.
+
+        Raises:
+            Cancelled: The run was asked to stop.
+        """
+        self._pipeline.wait(seconds)
 
     @cached_property
     def arm(self) -> ApiClient:

@@ -12,6 +12,10 @@ from offgridflow_common.errors import ContractBroken
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+#: Azure's own word for what belongs to no service or place. In a key it stands for an empty text, too, which
+#: many loaders make null, and then refuse.
+UNASSIGNED = "Unassigned"
+
 _WORD = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 
 
@@ -65,8 +69,12 @@ class Fields:
         return value
 
     def objects(self, name: str) -> list[Fields]:
-        """A list of objects; empty if there is none."""
-        entries = self.rows(name) if self._rest.get(name) is not None else []
+        """A list of objects; empty if there is none. One object stands for a list of one."""
+        value = self._rest.get(name)
+        if value is None or isinstance(value, dict):
+            entries = [self._rest.pop(name)] if value else []
+        else:
+            entries = self.rows(name)
         return [Fields(entry, self._asked) for entry in entries]
 
     def object(self, name: str) -> Fields:

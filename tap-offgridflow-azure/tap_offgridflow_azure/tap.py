@@ -5,14 +5,16 @@ from __future__ import annotations
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from offgridflow_common.exports.delivery import Deliveries, Export
+from offgridflow_common.exports.delivery import Export
 from offgridflow_common.exports.storage import FolderStore
 from offgridflow_common.settings import month_of
 from offgridflow_common.singer.deliveries import DeliveriesStream
 from offgridflow_common.singer.tap import OffGridFlowTap
 from tap_offgridflow_azure.blobs import blob_store
 from tap_offgridflow_azure.client import AzureClient
+from tap_offgridflow_azure.deliveries import AzureDeliveries
 from tap_offgridflow_azure.manifests import AzureLayout
+from tap_offgridflow_azure.report_deliveries import ReportLayout
 from tap_offgridflow_azure.settings import CONFIG_SCHEMA, AzureSettings, ExportSetting, parse
 from tap_offgridflow_azure.streams.activities import AzureActivitiesStream
 from tap_offgridflow_azure.streams.carbon import CarbonEmissionsStream
@@ -54,12 +56,15 @@ class TapOffgridflowAzure(OffGridFlowTap):
         return Subscriptions(self.client, self.settings)
 
     @cached_property
-    def deliveries(self) -> Deliveries:
-        """The deliveries of the configured exports within the window."""
+    def deliveries(self) -> AzureDeliveries:
+        """The deliveries of the configured exports and of reports within the window."""
         settings = self.settings
-        return Deliveries(
+        return AzureDeliveries(
             tuple(self._export(setting) for setting in settings.exports),
             AzureLayout(),
+            ReportLayout(self.client, settings, self.started_at, self.state),
+            settings.cost_scopes,
+            lambda: self.subscriptions.ids,
             start=month_of(settings.start) if settings.start else None,
             end=settings.end,
         )

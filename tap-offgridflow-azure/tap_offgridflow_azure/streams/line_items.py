@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from offgridflow_common.singer.line_items import LineItemStream
+from tap_offgridflow_azure.report_deliveries import REPORT_TYPES
 from tap_offgridflow_azure.tables import ACTUAL_COST, AMORTIZED_COST, FOCUS
 
 
@@ -12,7 +13,12 @@ class CostDetailsStream(LineItemStream):
     """Line items of actual and amortized cost, in the same columns whatever the agreement."""
 
     name = "cost_details"
-    tables: ClassVar = {"actual": ACTUAL_COST, "amortized": AMORTIZED_COST}
+    tables: ClassVar = {
+        "actual": ACTUAL_COST,
+        "amortized": AMORTIZED_COST,
+        REPORT_TYPES["ActualCost"]: ACTUAL_COST,
+        REPORT_TYPES["AmortizedCost"]: AMORTIZED_COST,
+    }
 
 
 class FocusCostsStream(LineItemStream):
