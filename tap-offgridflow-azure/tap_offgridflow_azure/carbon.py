@@ -203,8 +203,9 @@ class CarbonReports:
                 self.denied[decision.key("subscriptionId").lower()] = " ".join(reason.split())
 
     def _rows(self, page: Sequence[object], question: Question) -> Iterator[dict[str, Any]]:
+        asked = str(question)
         for row in page:
-            yield self._row(Fields(row, str(question)), question)
+            yield self._row(Fields(row, asked), question)
 
     def _row(self, row: Fields, question: Question) -> dict[str, Any]:
         name, resource, group = (row.text(field) for field in ("itemName", "resourceId", "resourceGroupUrl"))
