@@ -10,7 +10,7 @@ import polars as pl
 
 from offgridflow_common.columns import Column, Kind, polars_schema
 from offgridflow_common.pagination import Page
-from tap_offgridflow_azure.fields import Fields
+from tap_offgridflow_azure.fields import UNASSIGNED, Fields
 from tap_offgridflow_azure.pages import distinct_pages, numbered
 
 if TYPE_CHECKING:
@@ -35,8 +35,8 @@ COLUMNS = (
     Column("scope", Kind.STRING, "The scope, such as `subscriptions/{id}`, in lower case.", required=True),
     Column("cost_metric", Kind.STRING, "`ActualCost` or `AmortizedCost`; never to be added.", required=True),
     Column("usage_date", Kind.TIMESTAMP, "The day, by its first instant.", required=True),
-    Column("service_name", Kind.STRING, "As reported; empty if there is none.", required=True),
-    Column("resource_location", Kind.STRING, "As reported; empty if there is none.", required=True),
+    Column("service_name", Kind.STRING, "As reported; `Unassigned` if there is none.", required=True),
+    Column("resource_location", Kind.STRING, "As reported; `Unassigned` if there is none.", required=True),
     Column("currency", Kind.STRING, "Of `cost`, ISO 4217.", required=True),
     Column("item_number", Kind.INTEGER, "1; counts on where rows share all of the above.", required=True),
     Column("region", Kind.STRING, "Region id of the location, such as `eastus`; null if it is unknown."),
@@ -157,13 +157,13 @@ class CostQueries:
         day = _day(row)
         if not days.first <= day <= days.last:
             raise row.broken(f"a row of {day}")
-        location = row.text("ResourceLocation") or ""
+        location = row.text("ResourceLocation") or UNASSIGNED
         region = self._regions.lookup(location)
         return {
             "scope": scope.lower(),
             "cost_metric": self._metric,
             "usage_date": datetime.combine(day, time(), tzinfo=UTC),
-            "service_name": row.text("ServiceName") or "",
+            "service_name": row.text("ServiceName") or UNASSIGNED,
             "resource_location": location,
             "currency": row.key("Currency"),
             "region": region and region.region_id,

@@ -8,7 +8,7 @@ import polars as pl
 
 from offgridflow_common.columns import Column, Kind, polars_schema
 from offgridflow_common.pagination import Page
-from tap_offgridflow_azure.fields import Fields
+from tap_offgridflow_azure.fields import UNASSIGNED, Fields
 from tap_offgridflow_azure.pages import numbered
 
 if TYPE_CHECKING:
@@ -35,10 +35,10 @@ COLUMNS = (
     Column("period_start", Kind.TIMESTAMP, "Inclusive.", required=True),
     Column("period_end", Kind.TIMESTAMP, "Exclusive.", required=True),
     Column("enrollment_id", Kind.STRING, "Billing account.", required=True),
-    Column("subscription_id", Kind.STRING, "In lower case; empty if there is none.", required=True),
-    Column("azure_service_name", Kind.STRING, "As reported; empty if there is none.", required=True),
-    Column("sub_service", Kind.STRING, "As reported; empty if there is none.", required=True),
-    Column("azure_region_name", Kind.STRING, "As reported; empty if there is none.", required=True),
+    Column("subscription_id", Kind.STRING, "In lower case; `unassigned` if there is none.", required=True),
+    Column("azure_service_name", Kind.STRING, "As reported; `Unassigned` if there is none.", required=True),
+    Column("sub_service", Kind.STRING, "As reported; `Unassigned` if there is none.", required=True),
+    Column("azure_region_name", Kind.STRING, "As reported; `Unassigned` if there is none.", required=True),
     Column("scope", Kind.STRING, "`Scope 1`, `Scope 2` or `Scope 3`.", required=True),
     Column("item_number", Kind.INTEGER, "1; counts on where rows share all of the above.", required=True),
     Column("scope_id", Kind.INTEGER, "1, 2 or 3."),
@@ -101,15 +101,15 @@ class ImpactReports:
         key = row.key("dateKey")
         if key[:6] != f"{month.start:%Y%m}":
             raise row.broken(f"a row of {key}")
-        place = row.text("azureRegionName") or ""
+        place = row.text("azureRegionName") or UNASSIGNED
         region = self._regions.lookup(place)
         return {
             "period_start": month.start,
             "period_end": month.end,
             "enrollment_id": row.key("enrollmentId"),
-            "subscription_id": (row.text("subscriptionId") or "").lower(),
-            "azure_service_name": row.text("azureServiceName") or "",
-            "sub_service": row.text("subService") or "",
+            "subscription_id": (row.text("subscriptionId") or UNASSIGNED).lower(),
+            "azure_service_name": row.text("azureServiceName") or UNASSIGNED,
+            "sub_service": row.text("subService") or UNASSIGNED,
             "azure_region_name": place,
             "scope": row.key("scope"),
             "scope_id": row.number("scopeId"),

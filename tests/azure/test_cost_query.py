@@ -177,9 +177,9 @@ def test_services_and_places_may_be_missing_and_currencies_differ(
         (one["service_name"], one["resource_location"], one["currency"]): (one["cost"], one["region"])
         for one in run.records(STREAM)
     } == {
-        ("Storage", "", "USD"): (1, None),
-        ("Storage", "", "EUR"): (2, None),
-        ("", "Unassigned", "USD"): (3, "global"),
+        ("Storage", "Unassigned", "USD"): (1, "global"),
+        ("Storage", "Unassigned", "EUR"): (2, "global"),
+        ("Unassigned", "Unassigned", "USD"): (3, "global"),
     }
 
 

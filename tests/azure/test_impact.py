@@ -167,7 +167,7 @@ def test_a_subscription_may_be_missing_and_rows_may_share_a_key(
     run = run_tap(config, [STREAM])
     assert run.exit_code == 0
     first, second = run.records(STREAM)[:2]
-    assert (first["subscription_id"], first["sub_service"], first["region"]) == ("", "", None)
+    assert (first["subscription_id"], first["sub_service"]) == ("unassigned", "Unassigned")
     assert (first["item_number"], second["item_number"]) == (1, 2)
     assert first["extra"] == {"m365_share": "0.5"}
 

@@ -9,6 +9,7 @@ import polars as pl
 from offgridflow_common.activity import BOTH, MARKET_BASED, batch_of
 from offgridflow_common.emissions import reported_emissions, scope_facts
 from tap_offgridflow_azure.carbon import SOURCE as CARBON
+from tap_offgridflow_azure.fields import UNASSIGNED
 from tap_offgridflow_azure.impact import SOURCE as IMPACT
 
 if TYPE_CHECKING:
@@ -54,13 +55,17 @@ def impact_activities(rows: pl.DataFrame, mapping: Mapping, retrieved_at: dateti
         retrieved_at: When the run began; it names the batch.
     """
     facts = rows.with_columns(
-        account_id=pl.coalesce(pl.col("subscription_id").replace("", None), "enrollment_id"),
-        region=pl.coalesce("region", pl.col("azure_region_name").replace("", None)),
-        service_code=pl.col("azure_service_name").replace("", None),
+        account_id=pl.coalesce(_given("subscription_id"), "enrollment_id"),
+        region=pl.coalesce("region", _given("azure_region_name")),
+        service_code=_given("azure_service_name"),
         resource_type=pl.lit(None, dtype=pl.String),
         number=pl.coalesce("scope_id", pl.col("scope").str.extract(r"(\d)$").cast(pl.Int64)),
     )
     return _activities(facts, "total_emissions", IMPACT, mapping, retrieved_at)
+
+
+def _given(name: str) -> pl.Expr:
+    return pl.when(pl.col(name).str.to_lowercase() != UNASSIGNED.lower()).then(pl.col(name))
 
 
 def _activities(
