@@ -23,7 +23,7 @@ $(UV):
 	$(PYTHON) -m venv .tools/uv
 	.tools/uv/bin/pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
 
-.venv/.synced: $(UV) uv.lock pyproject.toml offgridflow-common/pyproject.toml tap-offgridflow-aws/pyproject.toml tap-offgridflow-azure/pyproject.toml
+.venv/.synced: $(UV) uv.lock pyproject.toml offgridflow-common/pyproject.toml tap-offgridflow-aws/pyproject.toml tap-offgridflow-azure/pyproject.toml target-offgridflow-duckdb/pyproject.toml
 	$(UV) sync --quiet --frozen --all-packages --all-groups --python $(PYTHON)
 	@touch $@
 

@@ -17,8 +17,15 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[2]
 COMMON = "offgridflow_common"
 
-#: The packages of the workspace: common, and one for each cloud.
-PACKAGES = {path.name: path for path in [ROOT / "offgridflow-common" / COMMON, *ROOT.glob("tap-*/tap_*")]}
+#: The packages of the workspace: common, one for each cloud, and the target.
+PACKAGES = {
+    path.name: path
+    for path in [
+        ROOT / "offgridflow-common" / COMMON,
+        *ROOT.glob("tap-*/tap_*"),
+        *ROOT.glob("target-*/target_*"),
+    ]
+}
 
 MODULES = {
     ".".join(path.relative_to(folder.parent).with_suffix("").parts).removesuffix(".__init__"): path

@@ -1,0 +1,135 @@
+"""Columns: what a property of a stream's schema becomes in DuckDB, and how its values are read."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from decimal import Decimal
+from enum import Enum
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+#: The digits that DuckDB's exact numbers have at most.
+_DIGITS = 38
+#: Decimals of exact numbers whose schema does not say how many they have.
+_SCALE = 18
+
+_DATES: Final = {"date-time": "TIMESTAMP WITH TIME ZONE", "date": "DATE", "time": "TIME"}
+_DECIMALS: Final = {"singer.decimal", "x-singer.decimal"}
+_DECIMAL: Final = re.compile(r"DECIMAL\((\d+),(\d+)\)")
+_INTEGER_DIGITS: Final = {"TINYINT": 3, "SMALLINT": 5, "INTEGER": 10, "BIGINT": 19, "HUGEINT": 39}
+_FLOATS: Final = {"FLOAT", "DOUBLE"}
+_TIMES: Final = ("TIMESTAMP", "TIMESTAMP_NS", "TIMESTAMP WITH TIME ZONE")
+
+
+class Reading(Enum):
+    """How the values of a column are read from JSON."""
+
+    TEXT = "text"
+    INTEGER = "integer"
+    NUMBER = "number"
+    BOOLEAN = "boolean"
+    #: Digits as they are written, of numbers or of texts.
+    DIGITS = "digits"
+    #: JSON as it is written.
+    JSON = "JSON"
+    #: Texts as they are, anything else as JSON: for properties with several types or none.
+    ANY = "any"
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column of a table.
+
+    Attributes:
+        name: The name of the property.
+        sql_type: DuckDB's type, as its catalog spells it.
+        reading: How values are read from JSON.
+    """
+
+    name: str
+    sql_type: str
+    reading: Reading
+
+    @property
+    def scale(self) -> int:
+        """Decimals of an exact number."""
+        _, decimals = _integers_and_decimals(self.sql_type) or (0, 0)
+        return decimals
+
+
+def columns_of(properties: Mapping[str, Mapping[str, Any]]) -> tuple[Column, ...]:
+    """The columns for the properties of a stream's schema."""
+    return tuple(Column(name, *_type(schema)) for name, schema in properties.items())
+
+
+def widest(present: str, coming: str) -> str:
+    """The type that holds what a column has and what is to come, both as DuckDB spells them.
+
+    A column that is wide enough stays as it is, also where others made it: a timestamp without zone holds
+    UTC. Floating point wins over exact numbers, as in DuckDB, and text over everything.
+    """
+    if present in (coming, "VARCHAR"):
+        return present
+    here, there = _integers_and_decimals(present), _integers_and_decimals(coming)
+    if here and there:
+        both = max(here[0], there[0]), max(here[1], there[1])
+        return {here: present, there: coming}.get(both, _decimal(sum(both), both[1]))
+    if (here or present in _FLOATS) and (there or coming in _FLOATS):
+        return "DOUBLE"
+    if {present, coming} <= {*_TIMES, "DATE"}:
+        return present if present in _TIMES else coming
+    return "VARCHAR"
+
+
+def _type(schema: Mapping[str, Any]) -> tuple[str, Reading]:
+    """DuckDB's type for a property, and how its values are read.
+
+    Like the SDK, it goes by the first of several alternatives (``anyOf``), and stores as text what has
+    several types.
+    """
+    kinds, schema = _kinds(schema)
+    if kinds == {"string"}:
+        form = schema.get("format")
+        if form in _DECIMALS:
+            precision, scale = schema.get("precision") or _DIGITS, schema.get("scale")
+            return _decimal(precision, _SCALE if scale is None else scale), Reading.DIGITS
+        return _DATES.get(str(form), "VARCHAR"), Reading.TEXT
+    if kinds in ({"number"}, {"number", "integer"}):
+        step = schema.get("multipleOf")
+        return (_decimal(_DIGITS, _decimals(step)), Reading.DIGITS) if step else ("DOUBLE", Reading.NUMBER)
+    if kinds and kinds <= {"object", "array"}:
+        return "JSON", Reading.JSON
+    simple = {"integer": ("BIGINT", Reading.INTEGER), "boolean": ("BOOLEAN", Reading.BOOLEAN)}
+    return simple.get(" ".join(kinds), ("VARCHAR", Reading.ANY))
+
+
+def _kinds(schema: Mapping[str, Any]) -> tuple[set[str], Mapping[str, Any]]:
+    """The types that values have beside null, and the schema that says so."""
+    for alternative in (schema, *schema.get("anyOf", ()), *schema.get("oneOf", ())):
+        named = alternative.get("type", ())
+        if kinds := {named} - {"null"} if isinstance(named, str) else set(named) - {"null"}:
+            return kinds, alternative
+    return set(), schema
+
+
+def _decimals(number: float) -> int:
+    """How many decimals a number has."""
+    exponent = Decimal(str(number)).normalize().as_tuple().exponent
+    return max(0, -exponent) if isinstance(exponent, int) else 0
+
+
+def _decimal(precision: int, scale: int) -> str:
+    precision = min(precision, _DIGITS)
+    return f"DECIMAL({precision},{min(scale, precision)})"
+
+
+def _integers_and_decimals(sql_type: str) -> tuple[int, int] | None:
+    """How many digits an exact type has before and after the point."""
+    if sql_type in _INTEGER_DIGITS:
+        return _INTEGER_DIGITS[sql_type], 0
+    if match := _DECIMAL.fullmatch(sql_type):
+        return int(match[1]) - int(match[2]), int(match[2])
+    return None

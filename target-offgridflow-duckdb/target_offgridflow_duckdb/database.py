@@ -1,0 +1,130 @@
+"""The database: one connection, on which everything happens in transactions."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Final
+
+import duckdb
+
+from offgridflow_common.errors import BadRequestError, FatalError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    import polars as pl
+
+_AGENT: Final = "target-offgridflow-duckdb"
+#: The name of the frame that is being loaded.
+_ARRIVING: Final = "_arriving"
+
+
+class Database:
+    """A connection to a DuckDB file, or to MotherDuck, that is opened when it is first needed.
+
+    Args:
+        path: The file, or ``md:`` and a database's name.
+        token: Signs in to MotherDuck.
+    """
+
+    def __init__(self, path: str, token: str | None = None) -> None:
+        self._path = path
+        self._config: dict[str, Any] = {"custom_user_agent": _AGENT}
+        if token:
+            self._config["motherduck_token"] = token
+        #: How many transactions that loaded rows have been committed.
+        self.loads = 0
+
+    @cached_property
+    def _connection(self) -> duckdb.DuckDBPyConnection:
+        try:
+            connection = duckdb.connect(self._path, config=self._config)
+        except duckdb.Error as error:
+            raise BadRequestError(
+                asked=f"opening {self._path.partition('?')[0]}",
+                got=_first_line(error),
+                do="check `path`, and that no other process has the file open: one at a time can write to it",
+            ) from error
+        # Times without zone are UTC, wherever the loader runs.
+        connection.execute("SET TimeZone = 'UTC'").fetchall()
+        return connection
+
+    def close(self) -> None:
+        """Close the connection, if there is one."""
+        if "_connection" in vars(self):
+            self._connection.close()
+
+    def run(self, statement: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        """Run a statement to its end and give its rows."""
+        rows: list[tuple[Any, ...]] = self._connection.execute(statement, parameters).fetchall()
+        return rows
+
+    @contextmanager
+    def transaction(self, asked: str) -> Iterator[None]:
+        """Commit what happens in this context, or nothing of it.
+
+        Raises:
+            FatalError: DuckDB refused it.
+        """
+        self.run("BEGIN TRANSACTION")
+        try:
+            yield
+            self.run("COMMIT")
+        except duckdb.Error as error:
+            self._rollback()
+            raise FatalError(
+                asked=asked,
+                got=_first_line(error),
+                do="nothing of it was written; what was written before is good, and state does not pass it",
+            ) from error
+        except BaseException:
+            self._rollback()
+            raise
+
+    @contextmanager
+    def loading(self, asked: str) -> Iterator[None]:
+        """Commit the rows that are loaded in this context, or none of them."""
+        with self.transaction(asked):
+            yield
+        self.loads += 1
+
+    def arrive(self, frame: pl.DataFrame) -> str:
+        """Make a frame known to statements, in place of the one before; gives its name."""
+        self._connection.register(_ARRIVING, _Arrow(frame))
+        return _ARRIVING
+
+    def types_of(self, relation: str) -> dict[str, str]:
+        """The columns of a relation in SQL, with their types as DuckDB spells them."""
+        return dict(self.run(f"SELECT column_name, column_type FROM (DESCRIBE FROM {relation})"))
+
+    def _rollback(self) -> None:
+        # DuckDB has already done it where the transaction itself broke.
+        try:
+            self.run("ROLLBACK")
+        except duckdb.TransactionException:
+            return
+
+
+class _Arrow:
+    """A frame as nothing but a source of Arrow data, which DuckDB reads without pyarrow."""
+
+    def __init__(self, frame: pl.DataFrame) -> None:
+        self._frame = frame
+
+    def __arrow_c_stream__(self, requested_schema: object = None) -> object:
+        return self._frame.__arrow_c_stream__(requested_schema)
+
+
+def quoted(name: str) -> str:
+    """An identifier in SQL, whatever it is made of."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def literal(value: str | int) -> str:
+    """A value in SQL."""
+    return str(value) if isinstance(value, int) else "'" + value.replace("'", "''") + "'"
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().split("\n", 1)[0]

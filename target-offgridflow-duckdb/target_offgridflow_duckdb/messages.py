@@ -1,0 +1,156 @@
+"""Reading Singer messages: whole blocks of lines at once, records left as the JSON they arrived as."""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from contextlib import contextmanager
+from typing import IO, TYPE_CHECKING, Any
+
+import msgspec
+from singer_sdk.singerlib.encoding import GenericSingerReader
+from singer_sdk.singerlib.json import deserialize_json
+
+from offgridflow_common.errors import ContractBroken
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+#: Bytes that are read at once at most; a pipe gives what it has.
+_BLOCK_BYTES = 1024**2
+
+
+class Message(msgspec.Struct, gc=False):
+    """A message of any type, with what is needed of a record; the record itself is not parsed yet."""
+
+    type: str
+    stream: str = ""
+    record: msgspec.Raw = msgspec.Raw()
+    time_extracted: str | None = None
+    version: int | None = None
+
+
+class RecordReader(GenericSingerReader[bytes]):
+    """Reads messages by the block, and hands records to whoever takes them as they are.
+
+    A signal that arrives while a block is being handled waits until that is done: ``defer`` takes what the
+    signal wants to do. Otherwise a handler that drains sinks would land in the middle of a transaction, and
+    might report a state whose rows are then rolled back.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        #: Who takes the records of a stream unparsed; the records of other streams go to the SDK.
+        self.takers: dict[str, Callable[[Message], None]] = {}
+        #: What is done after each block.
+        self.after_block: Callable[[], None] = lambda: None
+        self._decoder = msgspec.json.Decoder(Message)
+        self._handling = False
+        self._deferred: Callable[[], None] | None = None
+
+    @property
+    def default_input(self) -> IO[bytes]:
+        """Standard input."""
+        return sys.stdin.buffer
+
+    @property
+    def handling(self) -> bool:
+        """Whether something is under way that a signal must not break into."""
+        return self._handling
+
+    def defer(self, action: Callable[[], None]) -> None:
+        """Run ``action`` as soon as what is under way is done, unless it fails."""
+        self._deferred = action
+
+    @contextmanager
+    def undisturbed(self) -> Iterator[None]:
+        """Let signals wait until the end of this context."""
+        self._handling = True
+        try:
+            yield
+        finally:
+            self._handling = False
+        if (action := self._deferred) is not None:
+            self._deferred = None
+            action()
+
+    def deserialize_json(self, line: bytes) -> dict[str, Any]:
+        """The message of a line, with all that is in it."""
+        return deserialize_json(line)
+
+    def process_lines(
+        self, file_input: IO[Any] | None, callbacks: Mapping[str, Callable[[dict[str, Any]], None]]
+    ) -> Counter[str]:
+        """Read all messages.
+
+        Args:
+            file_input: Lines of bytes or text; standard input if there is none.
+            callbacks: What to do with messages that no taker takes, by their type.
+
+        Returns:
+            How many messages of each type there were.
+
+        Raises:
+            ContractBroken: A line is not a Singer message.
+        """
+        counts: Counter[str] = Counter()
+        for block in _blocks(file_input or self.default_input):
+            with self.undisturbed():
+                self._handle(block, callbacks, counts)
+                self.after_block()
+        return counts
+
+    def _handle(
+        self,
+        block: bytes,
+        callbacks: Mapping[str, Callable[[dict[str, Any]], None]],
+        counts: Counter[str],
+    ) -> None:
+        lines: list[bytes] = []
+        for number, message in enumerate(self._messages(block, sum(counts.values()))):
+            counts[message.type] += 1
+            if message.type == "RECORD" and (take := self.takers.get(message.stream)):
+                take(message)
+            else:
+                lines = lines or _lines(block)
+                whole = self.deserialize_json(lines[number])
+                handle: Callable[[dict[str, Any]], None] = callbacks.get(
+                    message.type, self._process_unknown_message
+                )
+                handle(whole)
+
+    def _messages(self, block: bytes, before: int) -> Iterator[Message]:
+        """The messages of a block; those before a line that is none are given first."""
+        try:
+            messages = self._decoder.decode_lines(block)
+        except msgspec.DecodeError:
+            for number, line in enumerate(_lines(block), before + 1):
+                try:
+                    message = self._decoder.decode(line)
+                except msgspec.DecodeError as error:
+                    raise ContractBroken(
+                        asked=f"reading message {number:,} of the tap",
+                        got=str(error),
+                        do="check the tap: each line of its output must be one Singer message in JSON",
+                    ) from error
+                yield message
+        else:
+            yield from messages
+
+
+def _blocks(file: IO[Any]) -> Iterator[bytes]:
+    """Whole lines, as many as there are to read at once."""
+    binary = getattr(file, "buffer", file)
+    read: Callable[[int], bytes | str] = getattr(binary, "read1", binary.read)
+    pieces: list[bytes] = []
+    while piece := read(_BLOCK_BYTES):
+        head, newline, tail = (piece.encode() if isinstance(piece, str) else piece).rpartition(b"\n")
+        if newline:
+            yield b"".join((*pieces, head, newline))
+            pieces = []
+        pieces.append(tail)
+    yield b"".join(pieces)
+
+
+def _lines(block: bytes) -> list[bytes]:
+    return [line for line in block.split(b"\n") if line.strip()]

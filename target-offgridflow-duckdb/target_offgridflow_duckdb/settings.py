@@ -1,0 +1,66 @@
+"""The settings of the DuckDB target: their JSON schema."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from singer_sdk import typing as th
+from singer_sdk.helpers.capabilities import TargetLoadMethods
+
+#: What the SDK adds to these: `process_activate_version_messages`, `batch_config`, stream maps, flattening.
+CONFIG_SCHEMA: dict[str, Any] = th.PropertiesList(
+    th.Property(
+        "path",
+        th.StringType(min_length=1),
+        required=True,
+        description="The DuckDB file, which is made if it is not there, or `md:` and the name of a database "
+        "in MotherDuck. Only one process at a time can write to a file.",
+    ),
+    th.Property(
+        "token",
+        th.StringType,
+        secret=True,
+        description="Signs in to MotherDuck. Default: the variable `motherduck_token` of the environment.",
+    ),
+    th.Property(
+        "default_target_schema",
+        th.StringType(min_length=1),
+        description="Schema of all tables. Default: the first part of streams named `schema-table`, and "
+        "`main` for others.",
+    ),
+    th.Property(
+        "add_record_metadata",
+        th.BooleanType,
+        default=False,
+        description="Add the SDK's columns `_sdc_*`: when a row was extracted, received and deleted, and in "
+        "which version of its table.",
+    ),
+    th.Property(
+        "load_method",
+        th.StringType,
+        default=TargetLoadMethods.UPSERT.value,
+        allowed_values=[method.value for method in TargetLoadMethods],
+        description="`upsert` replaces rows with the same key, and appends to tables without a key. "
+        "`append-only` always appends. `overwrite` empties a stream's table when a run begins with it.",
+    ),
+    th.Property(
+        "hard_delete",
+        th.BooleanType,
+        default=False,
+        description="Delete rows whose record has `_sdc_deleted_at`, and rows of earlier versions of a "
+        "table, instead of marking them; needs `add_record_metadata`.",
+    ),
+    th.Property(
+        "batch_size_rows",
+        th.IntegerType(minimum=1, maximum=10_000_000),
+        default=100_000,
+        description="Rows of a stream that are loaded at once; fewer if they are large.",
+    ),
+    th.Property(
+        "validate_records",
+        th.BooleanType,
+        default=False,
+        description="Check each record against the whole JSON schema of its stream, which makes loading "
+        "many times slower. The types of values are always checked.",
+    ),
+).to_dict()

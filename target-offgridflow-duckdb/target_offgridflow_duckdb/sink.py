@@ -1,0 +1,206 @@
+"""The sink of a stream: collects its records as columns and loads them in transactions."""
+
+from __future__ import annotations
+
+import abc
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+import polars as pl
+from singer_sdk import Target
+from singer_sdk.exceptions import MissingKeyPropertiesError
+from singer_sdk.helpers._batch import BatchFileFormat
+from singer_sdk.helpers.capabilities import TargetLoadMethods
+from singer_sdk.sinks import BatchSink
+
+from offgridflow_common.errors import BadRequestError
+from target_offgridflow_duckdb import metadata, parquet
+from target_offgridflow_duckdb.batch_files import json_lines, local_file
+from target_offgridflow_duckdb.columns import columns_of
+from target_offgridflow_duckdb.database import literal, quoted
+from target_offgridflow_duckdb.messages import Message
+from target_offgridflow_duckdb.rows import RowReader
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    from singer_sdk.helpers._batch import BaseBatchFileEncoding
+
+    from target_offgridflow_duckdb.table import Tables
+
+#: Records that become columns at once: their JSON and their Python objects are held until then.
+_CHUNK_ROWS: Final = 5_000
+_CHUNK_BYTES: Final = 8 * 1024**2
+#: What the columns that wait to be loaded may take.
+_HELD_BYTES: Final = 64 * 1024**2
+
+_ENCODER: Final = msgspec.json.Encoder(decimal_format="number")
+
+
+class LoadingTarget(Target):
+    """A target whose sinks load into the tables of one database."""
+
+    @property
+    @abc.abstractmethod
+    def tables(self) -> Tables:
+        """The tables of the run."""
+
+
+class DuckDbSink(BatchSink):
+    """Loads a stream into its table."""
+
+    MAX_SIZE_DEFAULT = 100_000
+
+    def __init__(
+        self,
+        target: LoadingTarget,
+        stream_name: str,
+        schema: dict[str, Any],
+        key_properties: Sequence[str] | None,
+    ) -> None:
+        """Create the sink.
+
+        Args:
+            target: The target it belongs to.
+            stream_name: The stream.
+            schema: The stream's schema.
+            key_properties: The properties that identify a row.
+        """
+        super().__init__(target, stream_name, schema, key_properties)
+        self._owner = target
+        self._database = target.tables.database
+        self._table = target.tables.of(stream_name)
+        self._columns = columns_of(self.schema["properties"])
+        self._reader = RowReader(stream_name, self._columns, self.key_properties)
+        self._waiting: list[Message] = []
+        self._waiting_bytes = 0
+        self._held: list[pl.DataFrame] = []
+        self._held_bytes = 0
+        self._takes_messages = False
+
+    @property
+    def is_full(self) -> bool:
+        """Whether there is enough to be loaded."""
+        return super().is_full or self._held_bytes >= _HELD_BYTES
+
+    def setup(self) -> None:
+        """Make the table fit the schema."""
+        super().setup()
+        self._table.prepare(self._columns)
+        self._owner.tables.begin(self._table)
+
+    def take(self, message: Message) -> None:
+        """Take a record as it arrived, and load what there is if that is enough."""
+        self._takes_messages = True
+        self.tally_record_read()
+        self._wait(message)
+        if not self._waiting and self.is_full:
+            self._owner.drain_one(self)
+
+    def process_record(self, record: dict[str, Any], context: dict[str, Any]) -> None:
+        """Take a record that the SDK has parsed, mapped or validated, with its metadata."""
+        del context
+        self._wait(Message("RECORD", record=msgspec.Raw(_ENCODER.encode(record))))
+
+    def process_batch(self, context: dict[str, Any]) -> None:
+        """Load what has been collected, in one transaction."""
+        del context
+        self._read_waiting()
+        frame = self._release()
+        with self._database.loading(f"loading {frame.height:,} records into table {self._table}"):
+            self._load(self._database.arrive(frame), {name: quoted(name) for name in frame.columns})
+
+    def process_batch_files(self, encoding: BaseBatchFileEncoding, files: Sequence[str]) -> None:
+        """Load the files of a BATCH message, in one transaction.
+
+        Raises:
+            BadRequestError: They are of a format that is not known, or cannot be read.
+            NotFoundError: A file is not there.
+        """
+        # What came before must not be written over what comes now.
+        self._owner.drain_one(self)
+        storage = self.batch_config.storage if self.batch_config else None
+        with self._database.loading(f"loading {len(files)} BATCH files into table {self._table}"):
+            for url in files:
+                with local_file(url, storage.params if storage else {}) as path:
+                    self._load_file(encoding, path)
+
+    def activate_version(self, new_version: int) -> None:
+        """Delete the rows of earlier versions, or mark them as deleted."""
+        self._owner.drain_one(self)
+        moment = {"type": "string", "format": "date-time"}
+        self._table.prepare(columns_of({metadata.VERSION: {"type": "integer"}, metadata.DELETED: moment}))
+        self._table.retire(new_version, metadata.VERSION, metadata.DELETED, hard=self.config["hard_delete"])
+
+    def _parse_timestamps_in_record(self, record: object, schema: object, treatment: object) -> None:
+        """Leave times as they are: DuckDB reads a whole column of them at once."""
+
+    def _wait(self, message: Message) -> None:
+        self._waiting.append(message)
+        self._waiting_bytes += len(message.record)
+        if len(self._waiting) >= min(_CHUNK_ROWS, self.max_size) or self._waiting_bytes >= _CHUNK_BYTES:
+            self._read_waiting()
+
+    def _read_waiting(self) -> None:
+        """Turn the records that wait into columns."""
+        messages, self._waiting, self._waiting_bytes = self._waiting, [], 0
+        if not messages:
+            return
+        frame = self._reader.frame(message.record for message in messages)
+        if self._takes_messages:
+            self.record_counter_metric.increment(len(messages))
+            if self.include_sdc_metadata_properties:
+                frame = metadata.stamped(frame, messages, self.sync_started_at)
+        self._held.append(frame)
+        self._held_bytes += int(frame.estimated_size())
+
+    def _load_file(self, encoding: BaseBatchFileEncoding, path: Path) -> None:
+        if encoding.format == BatchFileFormat.PARQUET:
+            source = parquet.relation(path)
+            types = self._database.types_of(source)
+            self._load_batch(source, parquet.values(self._columns, types))
+        elif encoding.format == BatchFileFormat.JSONL and encoding.compression in (None, "none", "gzip"):
+            for frame in self._frames(
+                json_lines(path, gzipped=encoding.compression == "gzip", size=_CHUNK_BYTES)
+            ):
+                self._load_batch(self._database.arrive(frame), {name: quoted(name) for name in frame.columns})
+        else:
+            raise BadRequestError(
+                asked=f"loading a BATCH of {self.stream_name}",
+                got=f"format {encoding.format}, compression {encoding.compression}",
+                do="set the tap's `batch_config.encoding` to Parquet, or to JSON lines with gzip or nothing",
+            )
+
+    def _frames(self, blocks: Iterable[Sequence[bytes]]) -> Iterator[pl.DataFrame]:
+        """Lines as frames that are as large as those of records."""
+        for lines in blocks:
+            self._held.append(self._reader.frame(lines))
+            if sum(frame.estimated_size() for frame in self._held) >= _HELD_BYTES:
+                yield self._release()
+        if self._held:
+            yield self._release()
+
+    def _release(self) -> pl.DataFrame:
+        """All columns that wait to be loaded, which then wait no more."""
+        frames, self._held, self._held_bytes = self._held, [], 0
+        return pl.concat(frames, rechunk=False)
+
+    def _load_batch(self, source: str, values: Mapping[str, str]) -> None:
+        """Load a part of a BATCH; nobody says of its rows when they were extracted."""
+        if missing := [key for key in self.key_properties if key not in values]:
+            raise MissingKeyPropertiesError(f"{self.stream_name}: a BATCH file lacks {', '.join(missing)}")
+        now = metadata.received(self.sync_started_at) if self.include_sdc_metadata_properties else {}
+        self.record_counter_metric.increment(
+            self._load(source, {**values, **{name: literal(value) for name, value in now.items()}})
+        )
+
+    def _load(self, source: str, values: Mapping[str, str]) -> int:
+        appends = self.config["load_method"] == TargetLoadMethods.APPEND_ONLY
+        drops_deleted = self.config["hard_delete"] and metadata.DELETED in values
+        return self._table.load(
+            source,
+            values,
+            keys=[] if appends else self.key_properties,
+            unless=f"{quoted(metadata.DELETED)} IS NOT NULL" if drops_deleted else "FALSE",
+        )

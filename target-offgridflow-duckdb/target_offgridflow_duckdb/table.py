@@ -1,0 +1,202 @@
+"""Tables: made and widened to take a stream's columns, loaded by key or by appending."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from offgridflow_common.errors import BadRequestError
+from target_offgridflow_duckdb.columns import widest
+from target_offgridflow_duckdb.database import quoted
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from target_offgridflow_duckdb.columns import Column
+    from target_offgridflow_duckdb.database import Database
+
+#: Parts of a stream's name that have a meaning: schema and table, or database, schema and table.
+_NAME_PARTS: Final = (2, 3)
+#: What is loaded, in the types of the table.
+_INCOMING: Final = "_incoming"
+_TYPES_QUERY: Final = """
+    SELECT column_name, data_type FROM duckdb_columns()
+    WHERE database_name = current_database()
+        AND lower(schema_name) = lower(?) AND lower(table_name) = lower(?)
+"""
+
+
+class Tables:
+    """The tables of a run.
+
+    Args:
+        database: Where they are.
+        schema: The schema of all of them; without one, streams say it in their names: ``schema-table``.
+        overwrite: Whether a run empties them first.
+    """
+
+    def __init__(self, database: Database, schema: str | None, *, overwrite: bool) -> None:
+        #: Where they are.
+        self.database = database
+        self._schema = schema
+        self._overwrite = overwrite
+        self._streams: dict[tuple[str, str], str] = {}
+        self._begun: set[str] = set()
+
+    def of(self, stream: str) -> Table:
+        """The table of a stream, which no other stream of the run goes to.
+
+        Raises:
+            BadRequestError: The name of another one leads to the same table.
+        """
+        parts = stream.split("-")
+        schema, name = parts[-2:] if len(parts) in _NAME_PARTS else ("main", stream)
+        schema = self._schema or schema
+        other = self._streams.setdefault((_folded(schema), _folded(name)), stream)
+        if other != stream:
+            raise BadRequestError(
+                asked=f"loading stream {stream}",
+                got=f"stream {other} already goes to the table {schema}.{name}",
+                do="unset `default_target_schema`, or give one of them another name with a stream map",
+            )
+        return Table(self.database, schema, name)
+
+    def begin(self, table: Table) -> None:
+        """Empty a table, if the run shall and has not done so yet."""
+        if self._overwrite and str(table) not in self._begun:
+            table.truncate()
+        self._begun.add(str(table))
+
+
+class Table:
+    """A table of a stream.
+
+    No index is put on the key: DuckDB finds rows by scanning key columns, whose smallest and largest values
+    it knows for each part of the table, and an index of a large table would have to fit into memory.
+
+    Args:
+        database: Where it is.
+        schema: Its schema.
+        name: Its name in the schema.
+    """
+
+    def __init__(self, database: Database, schema: str, name: str) -> None:
+        self._database = database
+        self._place = (schema, name)
+        self._schema = quoted(schema)
+        self._table = f"{quoted(schema)}.{quoted(name)}"
+        self._types: dict[str, str] = {}
+
+    def __str__(self) -> str:
+        return ".".join(self._place)
+
+    def prepare(self, columns: Sequence[Column]) -> None:
+        """Make the table, or add the columns that it lacks and widen those that are too narrow.
+
+        Raises:
+            BadRequestError: DuckDB, to which case in names is nothing, cannot tell two columns apart.
+            FatalError: DuckDB refused it.
+        """
+        self._refuse_same_names(columns)
+        with self._database.transaction(f"preparing table {self}"):
+            self._read_types()
+            for statement in self._changes(columns):
+                self._database.run(statement)
+            self._read_types()
+
+    def load(self, source: str, values: Mapping[str, str], *, keys: Sequence[str], unless: str) -> int:
+        """Insert rows within the transaction that is open; with keys, in place of those of the same keys.
+
+        Of rows with the same keys in the source, the last stays.
+
+        Args:
+            source: A relation in SQL.
+            values: What goes into each column, in SQL, by the column's name.
+            keys: Names of the key columns; none to append.
+            unless: The condition in SQL of rows that only take away those of the same keys.
+
+        Returns:
+            How many rows were inserted.
+        """
+        run = self._database.run
+        typed = ", ".join(
+            f"CAST({value} AS {self._types[_folded(name)]}) AS {quoted(name)}"
+            for name, value in values.items()
+        )
+        run(f"CREATE OR REPLACE TEMP VIEW {_INCOMING} AS SELECT {typed} FROM {source}")
+        rows = f"SELECT * FROM {_INCOMING}"
+        if keys:
+            rows = self._make_room(list(map(quoted, keys))) or rows
+        ((inserted,),) = run(f"INSERT INTO {self._table} BY NAME SELECT * FROM ({rows}) WHERE NOT ({unless})")
+        return int(inserted)
+
+    def truncate(self) -> None:
+        """Delete all rows."""
+        with self._database.transaction(f"emptying table {self}"):
+            self._database.run(f"DELETE FROM {self._table}")
+
+    def retire(self, version: int, version_column: str, deleted_column: str, *, hard: bool) -> None:
+        """Delete the rows of earlier versions, or mark them as deleted now."""
+        old = f"{quoted(version_column)} < ?"
+        with self._database.transaction(f"activating version {version} of table {self}"):
+            if hard:
+                self._database.run(f"DELETE FROM {self._table} WHERE {old}", [version])
+            else:
+                deleted = quoted(deleted_column)
+                self._database.run(
+                    f"UPDATE {self._table} SET {deleted} = now() WHERE {old} AND {deleted} IS NULL", [version]
+                )
+
+    def _make_room(self, keys: Sequence[str]) -> str | None:
+        """Delete the rows that are to be replaced; gives a query for the rows to insert, if not all."""
+        run, among = self._database.run, ", ".join(keys)
+        ((rows, *filled),) = run(
+            f"SELECT count(*), {', '.join(f'count({key})' for key in keys)} FROM {_INCOMING}"
+        )
+        ((distinct,),) = run(f"SELECT count(*) FROM (SELECT DISTINCT {among} FROM {_INCOMING})")
+        # Where no null has to match a null, DuckDB skips the parts of the table that hold other keys.
+        same = " AND ".join(
+            f"old.{key} {'=' if count == rows else 'IS NOT DISTINCT FROM'} new.{key}"
+            for key, count in zip(keys, filled, strict=True)
+        )
+        run(f"DELETE FROM {self._table} AS old USING {_INCOMING} AS new WHERE {same}")
+        if distinct == rows:
+            return None
+        return (
+            "SELECT * EXCLUDE (_sdc_place) "
+            f"FROM (SELECT *, row_number() OVER () AS _sdc_place FROM {_INCOMING}) "
+            f"QUALIFY row_number() OVER (PARTITION BY {among} ORDER BY _sdc_place DESC) = 1"
+        )
+
+    def _changes(self, columns: Iterable[Column]) -> Iterable[str]:
+        """The statements that make the table fit the columns."""
+        if not self._types:
+            yield f"CREATE SCHEMA IF NOT EXISTS {self._schema}"
+            declared = ", ".join(f"{quoted(column.name)} {column.sql_type}" for column in columns)
+            yield f"CREATE TABLE {self._table} ({declared})"
+            return
+        for column in columns:
+            name, present = quoted(column.name), self._types.get(_folded(column.name))
+            if present is None:
+                yield f"ALTER TABLE {self._table} ADD COLUMN {name} {column.sql_type}"
+            elif (needed := widest(present, column.sql_type)) != present:
+                yield f"ALTER TABLE {self._table} ALTER COLUMN {name} SET DATA TYPE {needed}"
+
+    def _read_types(self) -> None:
+        rows = self._database.run(_TYPES_QUERY, self._place)
+        self._types = {_folded(name): sql_type for name, sql_type in rows}
+
+    def _refuse_same_names(self, columns: Iterable[Column]) -> None:
+        names: dict[str, str] = {}
+        for column in columns:
+            other = names.setdefault(_folded(column.name), column.name)
+            if other != column.name:
+                raise BadRequestError(
+                    asked=f"preparing table {self}",
+                    got=f"two properties, `{other}` and `{column.name}`, whose names differ in case only",
+                    do="rename one of them with a stream map",
+                )
+
+
+def _folded(name: str) -> str:
+    """A name as DuckDB compares it: case does not count, of ASCII letters."""
+    return "".join(letter.lower() if letter.isascii() else letter for letter in name)
