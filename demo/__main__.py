@@ -24,7 +24,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         0 if everything landed, 1 if something did not or a step failed, 130 if it was interrupted.
     """
     parser = argparse.ArgumentParser(
-        prog="python -m demo", description="AWS into DuckDB, all on this machine."
+        prog="python -m demo", description="AWS and Azure into DuckDB, all on this machine."
     )
     parser.add_argument("--rows", type=int, default=20_000, help="line items of a month")
     parser.add_argument("--output", type=Path, default=_PROJECT / "output", help="folder for the database")

@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING
 from demo.errors import DemoError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
 PLUGINS = ("tap-offgridflow-aws", "target-duckdb")
 
 #: Variables that would make these runs depend on how somebody else's are set up.
-_NOT_OURS = ("AWS_", "MELTANO_", "TAP_OFFGRIDFLOW_", "TARGET_DUCKDB_")
+_NOT_OURS = ("AWS_", "AZURE_", "MELTANO_", "TAP_OFFGRIDFLOW_", "TARGET_DUCKDB_")
 
 _TICK_SECONDS = 1.0
 _PATIENCE_SECONDS = 10.0
@@ -46,9 +46,10 @@ class Pipeline:
         settings: Of the plugins, as environment variables.
         waiting: Called every second of a run with the seconds so far, and with 0 at its end.
         home: Folder in which Meltano keeps the plugins; by default the project's `.meltano`.
+        plugins: The tap and the loader.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - all that sets one run apart from another, by keyword where it may be left out
         self,
         project: Path,
         output: Path,
@@ -56,7 +57,9 @@ class Pipeline:
         *,
         waiting: Callable[[float], None],
         home: Path | None = None,
+        plugins: Sequence[str] = PLUGINS,
     ) -> None:
+        self._plugins = plugins
         self._project = project
         self._log = output / "meltano.log"
         self._waiting = waiting
@@ -79,7 +82,7 @@ class Pipeline:
             DemoError: It failed; the end of the log is in the message.
         """
         started_at, begin = datetime.now(UTC), time.monotonic()
-        self.command("run", *options, *PLUGINS)
+        self.command("run", *options, *self._plugins)
         return Run(started_at, time.monotonic() - begin)
 
     def command(self, *words: str) -> None:

@@ -9,6 +9,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
+from demo.azure_story import AzureStory
 from demo.clouds import LocalClouds
 from demo.pipeline import PLUGINS, Pipeline
 from demo.source import EXPORT, PREFIX, Source
@@ -30,7 +31,7 @@ WATER_YEARS = (2025,)
 BILLED_MONTHS = month_range("2026-07", "2026-10")
 RESTATED_MONTH = "2026-09"
 _END = "2026-11-01"
-_FILES = ("demo.duckdb", "demo.duckdb.wal", "meltano.db", "meltano.log", "clouds.log")
+_FILES = ("demo.duckdb", "demo.duckdb.wal", "meltano.db", "meltano.log", "clouds.log", "azure.log")
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +99,9 @@ class Story:
         self.second_run()
         self.restatement()
         self.report()
+        self.azure()
+        self.both_clouds()
+        self.closing()
         return self.agrees
 
     def first_run(self) -> None:
@@ -159,7 +163,23 @@ class Story:
         self._expect(
             f"in all {cost:,.2f}, as the files say", math.isclose(self.source.cost, cost, rel_tol=_SAME)
         )
-        self._closing()
+
+    def azure(self) -> None:
+        """Azure lands in the same database."""
+        with AzureStory(
+            self._project, self._output, self._screen, self.warehouse, end=_END, home=self._home
+        ) as story:
+            story.run()
+            story.report()
+        self.agrees &= story.agrees
+
+    def both_clouds(self) -> None:
+        """One view over both clouds."""
+        self._screen.title("Both clouds in one view: emissions in kgCO2e of the newest month")
+        self._screen.table(
+            ("month", "provider", "service category", "country", "location based", "market based"),
+            self.warehouse.create_view_of_both_clouds(),
+        )
 
     @property
     def pipeline(self) -> Pipeline:
@@ -177,7 +197,7 @@ class Story:
             self._project,
             self._output,
             {f"TAP_OFFGRIDFLOW_AWS_{name.upper()}": value for name, value in tap.items()}
-            | {"TARGET_DUCKDB_FILEPATH": str(self.warehouse.path)},
+            | self.warehouse.settings,
             waiting=self._screen.waiting,
             home=self._home,
         )
@@ -210,12 +230,14 @@ class Story:
         self.agrees &= holds
         self._screen.line(f"{'ok' if holds else 'WRONG: this does not hold'}: {what}")
 
-    def _closing(self) -> None:
+    def closing(self) -> None:
+        """Where the database is, and whether everything agrees."""
         path = self.warehouse.path
         shown = path.relative_to(self._project) if path.is_relative_to(self._project) else path
-        look = f"import duckdb; duckdb.connect('{shown}').sql('FROM aws.emissions_by_service').show()"
+        look = f"import duckdb; duckdb.connect('{shown}').sql('FROM emissions_of_all_clouds').show()"
         self._screen.title(f"The database: {shown}")
-        self._screen.line(f"tables {', '.join(TABLES)} and the views of sql/duckdb, in the schema aws")
+        self._screen.line(f"in the schema aws: {', '.join(TABLES)}; in azure: Azure's; in both the")
+        self._screen.line("views of sql/duckdb, and over both main.emissions_of_all_clouds")
         self._screen.line("open it with the DuckDB of your choice, or at once with")
         self._screen.line(f'.venv/bin/python -c "{look}"')
         self._screen.title(

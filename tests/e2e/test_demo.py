@@ -12,8 +12,9 @@ import duckdb
 import pytest
 import requests
 
-from demo import pipeline
+from demo import azure_story, pipeline
 from demo.__main__ import main
+from demo.azure_source import AzureSource
 from demo.errors import DemoError
 from demo.pipeline import Pipeline
 from demo.python_version import complaint
@@ -23,6 +24,7 @@ from demo.story import BILLED_MONTHS, CARBON_MONTHS, RESTATED_MONTH, SEED, WATER
 from tests.e2e.conftest import PROJECT
 from tests.e2e.loaded import ask, differences, in_one_only
 from tests.e2e.processes import group_ends
+from tests.local_clouds.azure_demo import demo_costs
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -55,6 +57,9 @@ def told(once: Once, meltano_home: Home) -> Path:
                 save_bills(story, folder / step.__name__)
                 shutil.copy(story.warehouse.path, folder / step.__name__ / "demo.duckdb")
             story.report()
+            story.azure()
+            story.both_clouds()
+            story.closing()
             (folder / "text").write_text(text.getvalue())
             (folder / "verdict").write_text(f"agrees: {story.agrees}")
             with duckdb.connect(story.warehouse.path) as connection:
@@ -180,6 +185,33 @@ def test_the_text_says_that_all_agrees_and_where_the_database_is(told: Path) -> 
 
 def test_a_row_that_is_lost_makes_the_demo_fail(told: Path) -> None:
     assert (told / "verdict after a loss").read_text() == "agrees: False"
+
+
+def test_one_view_has_the_emissions_of_both_clouds(told: Path) -> None:
+    database = told / "output" / "demo.duckdb"
+    totals = dict(
+        ask(database, "SELECT provider, sum(market_based_kg) FROM emissions_of_all_clouds GROUP BY ALL")
+    )
+    azure = AzureSource(azure_story.SEED, azure_story.MONTHS).emissions()["market_based"]
+    aws = Source(SEED, CARBON_MONTHS, WATER_YEARS).emissions()["market_based"]
+    assert totals == pytest.approx({"aws": aws, "azure": azure}, rel=1e-12)
+
+
+def test_cost_details_of_azure_are_those_of_the_files(told: Path) -> None:
+    rows = ask(
+        told / "output" / "demo.duckdb",
+        """
+        SELECT billing_period, count(*), sum(cost_in_billing_currency)
+        FROM azure.current_cost_details GROUP BY ALL ORDER BY 1
+        """,
+    )
+    expected = []
+    for month in azure_story.EXPORTED_MONTHS:
+        costs = demo_costs(azure_story.SEED, [month])
+        expected.append(
+            (month, len(costs), pytest.approx(float(sum(cost.cost for cost in costs)), rel=1e-12))
+        )
+    assert rows == expected
 
 
 def test_meltano_leaves_the_project_as_it_is(told: Path, plugins: Path) -> None:
