@@ -6,8 +6,7 @@ from contextlib import closing
 from datetime import UTC
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from offgridflow_common.errors import SourceChanged
-from offgridflow_common.exports.storage import ObjectInfo
+from offgridflow_common.exports.storage import ObjectInfo, save
 from offgridflow_common.pagination import Page
 
 if TYPE_CHECKING:
@@ -77,20 +76,8 @@ class S3Store:
 
     def download(self, info: ObjectInfo, target: Path) -> None:
         """Write an object to a file; a body that breaks is fetched again from its beginning."""
-
-        def save(body: Any) -> None:  # noqa: ANN401 - botocore's streaming body
-            size = 0
-            with target.open("wb") as file:
-                for chunk in body.iter_chunks(_CHUNK_BYTES):
-                    size += file.write(chunk)
-            if size != info.size:
-                raise SourceChanged(
-                    asked=f"reading {self.uri(info.key)}",
-                    got=f"{size:,} bytes where the listing said {info.size:,}",
-                    do="the period is read again",
-                )
-
-        self._get(info, save)
+        where = self.uri(info.key)
+        self._get(info, lambda body: save(body.iter_chunks(_CHUNK_BYTES), info, target, where))
 
     def _get(self, info: ObjectInfo, consume: Callable[[Any], T]) -> T:
         def send(client: Any) -> T:  # noqa: ANN401 - boto3 makes its clients at run time

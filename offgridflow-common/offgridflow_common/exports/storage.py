@@ -13,7 +13,7 @@ from urllib.parse import unquote, urlsplit
 from offgridflow_common.errors import NotFoundError, SourceChanged
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +63,30 @@ class ObjectStore(Protocol):
             SourceChanged: The object is no longer the one that was listed.
         """
         ...
+
+
+def save(chunks: Iterable[bytes], info: ObjectInfo, target: Path, where: str) -> None:
+    """Write the content of an object to a file.
+
+    Args:
+        chunks: The content.
+        info: The object as it was listed.
+        target: The file.
+        where: The object's address for messages.
+
+    Raises:
+        SourceChanged: The content is longer or shorter than was listed.
+    """
+    size = 0
+    with target.open("wb") as file:
+        for chunk in chunks:
+            size += file.write(chunk)
+    if size != info.size:
+        raise SourceChanged(
+            asked=f"reading {where}",
+            got=f"{size:,} bytes where the listing said {info.size:,}",
+            do="the period is read again",
+        )
 
 
 class FolderStore:
