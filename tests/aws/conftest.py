@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import pytest
 
-from offgridflow_common.clock import SystemClock
-from offgridflow_common.testing.clock import FakeClock
 from tests.aws.bench import Bench
 from tests.aws.driving import EXPORT_STREAMS, Run, catalog, command, run_here, run_process
 from tests.local_clouds.aws import LocalAws
@@ -101,14 +99,6 @@ def bucket(aws: LocalAws, s3: Any) -> str:
 
 
 @pytest.fixture
-def spool_dir(tmp_path: Path) -> Path:
-    """The folder that the tap's spool is made in."""
-    folder = tmp_path / "spool"
-    folder.mkdir()
-    return folder
-
-
-@pytest.fixture
 def tap_config(aws: LocalAws, sustainability: SustainabilityServer, spool_dir: Path) -> Config:
     """Configurations without exports."""
 
@@ -174,13 +164,3 @@ def start_tap(tmp_path: Path) -> Iterator[StartTap]:
 def bench(aws: LocalAws, s3: Any, bucket: str, tap_config: Config, run_tap: RunTap) -> Bench:
     """An export in the fresh bucket, and the tap that reads it."""
     return Bench(aws, s3, bucket, tap_config, run_tap)
-
-
-@pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> FakeClock:
-    """Nobody waits any more: sleeping only moves this clock, which every default clock now goes by."""
-    fake = FakeClock(start=SystemClock().now())
-    for name in ("monotonic", "now"):
-        monkeypatch.setattr(SystemClock, name, lambda _self, name=name: getattr(fake, name)())
-    monkeypatch.setattr(SystemClock, "sleep", lambda _self, *arguments: fake.sleep(*arguments))
-    return fake

@@ -7,8 +7,6 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import pytest
 
-from offgridflow_common.clock import SystemClock
-from offgridflow_common.testing.clock import FakeClock
 from tests.azure.driving import Run, catalog, command, run_here, run_process
 from tests.local_clouds.azure import LocalAzure
 
@@ -52,14 +50,6 @@ def azure() -> Iterator[LocalAzure]:
 
 
 @pytest.fixture
-def spool_dir(tmp_path: Path) -> Path:
-    """The folder that the tap's spool is made in."""
-    folder = tmp_path / "spool"
-    folder.mkdir()
-    return folder
-
-
-@pytest.fixture
 def tap_config(azure: LocalAzure, spool_dir: Path) -> Config:
     """Configurations without exports."""
 
@@ -92,13 +82,3 @@ def run_tap(tmp_path: Path) -> RunTap:
         return run_here(config, state, selection)
 
     return run
-
-
-@pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> FakeClock:
-    """Nobody waits any more: sleeping only moves this clock, which every default clock now goes by."""
-    fake = FakeClock(start=SystemClock().now())
-    for name in ("monotonic", "now"):
-        monkeypatch.setattr(SystemClock, name, lambda _self, name=name: getattr(fake, name)())
-    monkeypatch.setattr(SystemClock, "sleep", lambda _self, *arguments: fake.sleep(*arguments))
-    return fake
