@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json as jsonlib
 import math
 from contextlib import closing, suppress
-from dataclasses import dataclass, field
 from http import HTTPStatus
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Final, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Final, Protocol, runtime_checkable
 
 import requests
 import urllib3
@@ -25,7 +23,7 @@ from offgridflow_common.errors import (
     error_type,
 )
 from offgridflow_common.origins import base_origin, has_scheme, origin, prepare, refused, shown
-from offgridflow_common.redaction import redact
+from offgridflow_common.responses import Response, describe_json, plain
 from offgridflow_common.retry import parse_retry_after
 
 if TYPE_CHECKING:
@@ -36,15 +34,12 @@ if TYPE_CHECKING:
 
     from offgridflow_common.errors import ErrorTable, OffGridFlowError
     from offgridflow_common.pipeline import RequestPipeline
+    from offgridflow_common.responses import Description
 
-    Description = tuple[str | None, str | None, str | None]
-
-__all__ = ["ApiClient", "RenewableAuth", "Response", "describe_json"]
+__all__ = ["ApiClient", "RenewableAuth"]
 
 _CHUNK_BYTES: Final = 64 * 1024
 _PROBLEM_BYTES: Final = 64 * 1024  # read of an error's body; a description is far smaller
-_TEXT_CHARS: Final = 500  # shown of what a provider says
-_REQUEST_ID: Final = ("request-id", "requestid")  # ends of the names of headers
 _HEADERS: Final[Mapping[str, str]] = MappingProxyType(
     {"User-Agent": "offgridflow-taps", "Accept": "application/json", "Accept-Encoding": "gzip, deflate"},
 )
@@ -58,38 +53,6 @@ _ADVICE: Final[Mapping[ErrorClass, str]] = MappingProxyType(
         ErrorClass.UNKNOWN: "Look the answer up in the provider's documentation, and report it.",
     },
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Response:
-    """An answer.
-
-    Attributes:
-        asked: What was asked, for messages.
-        status: The HTTP status.
-        headers: The headers; names are found in any case.
-        body: The body, freed from its content encoding.
-    """
-
-    asked: str
-    status: int
-    headers: Mapping[str, str] = field(repr=False)
-    body: bytes = field(repr=False)
-
-    def json(self) -> Any:  # noqa: ANN401 - the shape is the provider's; who asked has to check it
-        """Parse the body.
-
-        Raises:
-            ContractBroken: If it is not JSON.
-        """
-        try:
-            return jsonlib.loads(self.body)
-        except (ValueError, RecursionError) as error:
-            raise ContractBroken(
-                asked=self.asked,
-                got=f"HTTP {self.status} with {len(self.body)} bytes that are not JSON",
-                do="Check that the address is the provider's API and not a proxy or a login page.",
-            ) from error
 
 
 @runtime_checkable
@@ -300,7 +263,7 @@ class ApiClient:
                 )
 
     def _failure(self, response: Response) -> OffGridFlowError:
-        code, message, request_id = (_plain(text) if text else None for text in self._describe(response))
+        code, message, request_id = (plain(text) if text else None for text in self._describe(response))
         waits = (
             parse_retry_after(response.headers[name], self._pipeline.clock.now())
             for name in self._retry_after_headers
@@ -326,41 +289,6 @@ class ApiClient:
 
 def _is_success(status: int) -> bool:
     return HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES
-
-
-def describe_json(response: Response) -> Description:
-    """Find code, message and request id in an error answer of a common shape; never raises.
-
-    The shapes are `{"error": {"code", "message"}}`, the same in a list or without the envelope, and OAuth's
-    `{"error", "error_description"}`. The request id is in a header whose name ends in "request-id".
-    """
-    request_id = next((v for k, v in response.headers.items() if k.lower().endswith(_REQUEST_ID)), None)
-    try:
-        content = _fields(jsonlib.loads(response.body))
-    except (ValueError, RecursionError):
-        return None, None, request_id
-    error = content.get("error", content)
-    if isinstance(error, str):
-        return error, _text(content.get("error_description")), request_id
-    fields = _fields(error)
-    return _text(fields.get("code")), _text(fields.get("message")), request_id
-
-
-def _fields(value: object) -> dict[str, object]:
-    """Return an object's fields, by names in lower case; of a list, those of its first object."""
-    if isinstance(value, list):
-        value = value[0] if value else None
-    return {key.lower(): field for key, field in value.items()} if isinstance(value, dict) else {}
-
-
-def _text(value: object) -> str | None:
-    return str(value) if isinstance(value, str | int) else None
-
-
-def _plain(text: str) -> str:
-    """Return a provider's text fit for one line of a log: redacted first, then shortened."""
-    line = " ".join("".join(char if char.isprintable() else " " for char in redact(text)).split())
-    return line if len(line) <= _TEXT_CHARS else f"{line[:_TEXT_CHARS]}..."
 
 
 def _reason(error: Exception) -> str:

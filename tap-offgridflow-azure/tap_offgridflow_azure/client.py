@@ -40,8 +40,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from offgridflow_common.clock import Clock
-    from offgridflow_common.http import Response
     from offgridflow_common.pipeline import RequestPipeline
+    from offgridflow_common.responses import Response
     from tap_offgridflow_azure.settings import AzureSettings
     from tap_offgridflow_azure.tokens import Token
 

@@ -20,7 +20,7 @@ from tap_offgridflow_azure.fields import Fields
 if TYPE_CHECKING:
     from datetime import date
 
-    from offgridflow_common.http import Response
+    from offgridflow_common.responses import Response
     from tap_offgridflow_azure.client import AzureClient
 
 _VERSION = {"api-version": "2025-03-01"}

@@ -6,12 +6,13 @@ import re
 import threading
 from typing import TYPE_CHECKING, Any
 
-from offgridflow_common.http import ApiClient, Response
+from offgridflow_common.http import ApiClient
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from offgridflow_common.pipeline import RequestPipeline
+    from offgridflow_common.responses import Response
 
 _PREFIX = "x-ms-ratelimit-microsoft.costmanagement"
 

@@ -163,7 +163,8 @@ ALLOWED = {
     "observability": {"errors", "otlp", "progress", "redaction"},
     "pipeline": {"clock", "errors", "observability", "rate_limit", "retry"},
     "origins": {"errors", "redaction"},
-    "http": {"errors", "observability", "origins", "pipeline", "redaction", "retry"},
+    "responses": {"errors", "redaction"},
+    "http": {"errors", "observability", "origins", "pipeline", "responses", "retry"},
     "activity": {"columns", "errors"},
     "exports": {"columns", "errors", "exports", "settings"},
 }

@@ -41,10 +41,11 @@ from offgridflow_common.errors import (
     TransientError,
     UnknownError,
 )
-from offgridflow_common.http import ApiClient, Response, describe_json
+from offgridflow_common.http import ApiClient
 from offgridflow_common.observability import Telemetry
 from offgridflow_common.pipeline import RequestPipeline
 from offgridflow_common.rate_limit import TokenBucket
+from offgridflow_common.responses import Response, describe_json
 from offgridflow_common.retry import RetryPolicy
 from offgridflow_common.testing.clock import FakeClock
 

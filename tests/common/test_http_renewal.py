@@ -8,7 +8,7 @@ import pytest
 from requests.auth import AuthBase
 
 from offgridflow_common.errors import AuthError, ErrorClass, NotFoundError
-from offgridflow_common.http import ApiClient, Response
+from offgridflow_common.http import ApiClient
 from offgridflow_common.observability import Telemetry
 from offgridflow_common.pipeline import RequestPipeline
 from offgridflow_common.rate_limit import TokenBucket
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from http.server import BaseHTTPRequestHandler
 
     import requests
+
+    from offgridflow_common.responses import Response
 
 
 class Guarded(LoopbackServer):
