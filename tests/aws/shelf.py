@@ -1,21 +1,14 @@
-"""A synchronised bucket on disk with exports of every type, the tap that reads it, and sums over rows."""
+"""A synchronised bucket on disk with exports of every type, and the tap that reads it."""
 
 from __future__ import annotations
 
-import csv
-import gzip
-import io
 import itertools
 import os
 import uuid
-import zipfile
-from collections import defaultdict
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
-
-import pyarrow.parquet as pq
 
 from tests.aws import truth
 from tests.local_clouds.carbon_export import publish_carbon
@@ -25,7 +18,7 @@ from tests.local_clouds.legacy_cur import publish_legacy_cur
 from tests.local_clouds.sustainability import EMISSIONS_TYPES, SourceRow
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     import pyarrow as pa
@@ -146,34 +139,3 @@ def plain(value: Any) -> Any:
     if isinstance(value, float):
         return Decimal(repr(value))
     return truth.EMPTY if value == "" else value
-
-
-def file_rows(path: Path) -> list[Row]:
-    """The rows of a data file as they stand there: text of CSV, values of Parquet."""
-    content = path.read_bytes()
-    if not content:
-        return []
-    if path.name.endswith(".parquet"):
-        rows: list[Row] = pq.read_table(io.BytesIO(content)).to_pylist(maps_as_pydicts="strict")
-        return rows
-    if path.name.endswith(".zip"):
-        with zipfile.ZipFile(path) as archive:
-            return [row for name in archive.namelist() for row in _csv_rows(archive.read(name))]
-    return _csv_rows(gzip.decompress(content) if path.name.endswith(".gz") else content)
-
-
-def _csv_rows(content: bytes) -> list[Row]:
-    return list(csv.DictReader(io.StringIO(content.decode("utf-8-sig"), newline="")))
-
-
-def decimal(value: Any) -> Decimal:
-    """A number of a file or a record without loss; zero for none."""
-    return Decimal(0) if value in (None, "", "NULL") else Decimal(str(value))
-
-
-def sums(rows: Iterable[Row], by: Sequence[str], of: str) -> dict[tuple[Any, ...], Decimal]:
-    """Exact sums of a column by others; nothing and text of no length are the same."""
-    totals: defaultdict[tuple[Any, ...], Decimal] = defaultdict(Decimal)
-    for row in rows:
-        totals[tuple(row.get(name) or None for name in by)] += decimal(row.get(of))
-    return dict(totals)

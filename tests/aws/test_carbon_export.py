@@ -9,7 +9,8 @@ import pyarrow as pa
 import pytest
 
 from tests.aws import truth
-from tests.aws.shelf import Shelf, emitted, plain, sums
+from tests.aws.shelf import Shelf, emitted, plain
+from tests.export_files import sums
 from tests.local_clouds.carbon_export import PARTITIONS, PAYER, TIMES, carbon_columns, carbon_table
 from tests.local_clouds.sustainability import EMISSIONS_TYPES, demo_emissions
 

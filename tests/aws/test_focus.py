@@ -13,7 +13,8 @@ import pyarrow.compute as pc
 import pytest
 
 from tests.aws import truth
-from tests.aws.shelf import PERIOD, Shelf, decimal, plain, sums
+from tests.aws.shelf import PERIOD, Shelf, plain
+from tests.export_files import decimal, sums
 from tests.local_clouds.cur2 import ACCOUNTS, PAYER, cur2_table
 from tests.local_clouds.focus import GAPS, focus_columns, focus_table
 

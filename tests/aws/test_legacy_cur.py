@@ -15,7 +15,8 @@ import pytest
 
 from tests.aws import truth
 from tests.aws.driving import LINE_ITEMS
-from tests.aws.shelf import PERIOD, Shelf, file_rows, plain
+from tests.aws.shelf import PERIOD, Shelf, plain
+from tests.export_files import file_rows
 from tests.local_clouds.cur2 import cur2_table
 from tests.local_clouds.cur2_vocabulary import DATA
 from tests.local_clouds.legacy_cur import TAGS, cur_name, legacy_table

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.aws.shelf import Shelf, sums
+from tests.aws.shelf import Shelf
+from tests.export_files import sums
 from tests.local_clouds.cur2 import PAYER, cur2_table
 from tests.local_clouds.focus import focus_table
 from tests.local_clouds.legacy_cur import legacy_table

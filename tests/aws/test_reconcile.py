@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.aws.bench import line_items
-from tests.aws.shelf import PERIOD, Shelf, decimal, emitted, file_rows, sums
+from tests.aws.shelf import PERIOD, Shelf, emitted
+from tests.export_files import decimal, file_rows, sums
 from tests.local_clouds.carbon_export import carbon_table
 from tests.local_clouds.cur2 import cur2_table
 from tests.local_clouds.focus import focus_table

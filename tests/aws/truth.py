@@ -7,13 +7,15 @@ import gzip
 import io
 import json
 from collections import Counter
-from datetime import UTC, datetime
+from datetime import datetime
 from decimal import Decimal
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pyarrow.parquet as pq
+
+from tests.export_files import EMPTY, iso, same
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -24,10 +26,6 @@ if TYPE_CHECKING:
     Place = tuple[str, str, int, int]
 
 _TYPES = Path(__file__).parents[1] / "local_clouds" / "data" / "cur2_columns.csv"
-#: An empty field of a CSV file, where the csv module cannot tell no text from text of no length.
-EMPTY = object()
-#: Places that agree between two numbers: what a float surely carries.
-SIGNIFICANT = Decimal("1e-15")
 
 
 @cache
@@ -104,27 +102,6 @@ def differences(records: dict[Place, Row], truth: dict[Place, Row]) -> list[Any]
             if not same(records[place].get(name), value)
         ]
     return found
-
-
-def same(got: Any, true: Any) -> bool:
-    """Whether a record's value is the file's: numbers to 15 significant digits, all else exactly."""
-    if true is EMPTY:
-        return got in (None, "")
-    if isinstance(true, dict):
-        return (
-            isinstance(got, dict)
-            and got.keys() == true.keys()
-            and all(same(got[key], value) for key, value in true.items())
-        )
-    if isinstance(true, Decimal):
-        return type(got) in (int, float) and abs(Decimal(repr(got)) - true) <= abs(true) * SIGNIFICANT
-    return type(got) is type(true) and got == true
-
-
-def iso(moment: datetime) -> str:
-    """A time as it stands in a record."""
-    aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-    return aware.astimezone(UTC).isoformat(timespec="microseconds")
 
 
 def _plain(value: Any) -> Any:
