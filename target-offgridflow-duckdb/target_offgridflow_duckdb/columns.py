@@ -16,12 +16,15 @@ _DIGITS = 38
 #: Decimals of exact numbers whose schema does not say how many they have.
 _SCALE = 18
 
-_DATES: Final = {"date-time": "TIMESTAMP WITH TIME ZONE", "date": "DATE", "time": "TIME"}
+#: The type of instants.
+INSTANT: Final = "TIMESTAMP WITH TIME ZONE"
+
+_DATES: Final = {"date-time": INSTANT, "date": "DATE", "time": "TIME"}
 _DECIMALS: Final = {"singer.decimal", "x-singer.decimal"}
 _DECIMAL: Final = re.compile(r"DECIMAL\((\d+),(\d+)\)")
 _INTEGER_DIGITS: Final = {"TINYINT": 3, "SMALLINT": 5, "INTEGER": 10, "BIGINT": 19, "HUGEINT": 39}
 _FLOATS: Final = {"FLOAT", "DOUBLE"}
-_TIMES: Final = ("TIMESTAMP", "TIMESTAMP_NS", "TIMESTAMP WITH TIME ZONE")
+_TIMES: Final = ("TIMESTAMP", "TIMESTAMP_NS", INSTANT)
 
 
 class Reading(Enum):

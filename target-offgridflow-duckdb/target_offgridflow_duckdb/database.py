@@ -50,6 +50,11 @@ class Database:
         connection.execute("SET TimeZone = 'UTC'").fetchall()
         return connection
 
+    @cached_property
+    def name(self) -> str:
+        """What statements call the database."""
+        return str(self.run("SELECT current_database()")[0][0])
+
     def close(self) -> None:
         """Close the connection, if there is one."""
         if "_connection" in vars(self):

@@ -5,6 +5,8 @@ from __future__ import annotations
 import sys
 from collections import Counter
 from contextlib import contextmanager
+from itertools import groupby
+from operator import attrgetter
 from typing import IO, TYPE_CHECKING, Any
 
 import msgspec
@@ -14,10 +16,14 @@ from singer_sdk.singerlib.json import deserialize_json
 from offgridflow_common.errors import ContractBroken
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
 #: Bytes that are read at once at most; a pipe gives what it has.
 _BLOCK_BYTES = 1024**2
+
+
+#: What messages that are handled together have in common.
+_KIND = attrgetter("type", "stream")
 
 
 class Message(msgspec.Struct, gc=False):
@@ -40,8 +46,8 @@ class RecordReader(GenericSingerReader[bytes]):
 
     def __init__(self) -> None:
         super().__init__()
-        #: Who takes the records of a stream unparsed; the records of other streams go to the SDK.
-        self.takers: dict[str, Callable[[Message], None]] = {}
+        #: Who takes the records of a stream unparsed, several at once; those of other streams go to the SDK.
+        self.takers: dict[str, Callable[[Sequence[Message]], None]] = {}
         #: What is done after each block.
         self.after_block: Callable[[], None] = lambda: None
         self._decoder = msgspec.json.Decoder(Message)
@@ -106,36 +112,34 @@ class RecordReader(GenericSingerReader[bytes]):
         callbacks: Mapping[str, Callable[[dict[str, Any]], None]],
         counts: Counter[str],
     ) -> None:
+        messages = self._messages(block, counts.total())
         lines: list[bytes] = []
-        for number, message in enumerate(self._messages(block, sum(counts.values()))):
-            counts[message.type] += 1
-            if message.type == "RECORD" and (take := self.takers.get(message.stream)):
-                take(message)
+        done = 0
+        for (kind, stream), run in groupby(messages, _KIND):
+            alike = list(run)
+            if kind == "RECORD" and (take := self.takers.get(stream)):
+                take(alike)
             else:
                 lines = lines or _lines(block)
-                whole = self.deserialize_json(lines[number])
-                handle: Callable[[dict[str, Any]], None] = callbacks.get(
-                    message.type, self._process_unknown_message
-                )
-                handle(whole)
+                if len(lines) != len(messages):
+                    raise _not_a_message(counts.total(), "several messages on one line")
+                handle: Callable[[dict[str, Any]], None]
+                handle = callbacks.get(kind, self._process_unknown_message)
+                for line in lines[done : done + len(alike)]:
+                    handle(self.deserialize_json(line))
+            counts[kind] += len(alike)
+            done += len(alike)
 
-    def _messages(self, block: bytes, before: int) -> Iterator[Message]:
-        """The messages of a block; those before a line that is none are given first."""
+    def _messages(self, block: bytes, before: int) -> list[Message]:
         try:
-            messages = self._decoder.decode_lines(block)
+            return self._decoder.decode_lines(block)
         except msgspec.DecodeError:
             for number, line in enumerate(_lines(block), before + 1):
                 try:
-                    message = self._decoder.decode(line)
+                    self._decoder.decode(line)
                 except msgspec.DecodeError as error:
-                    raise ContractBroken(
-                        asked=f"reading message {number:,} of the tap",
-                        got=str(error),
-                        do="check the tap: each line of its output must be one Singer message in JSON",
-                    ) from error
-                yield message
-        else:
-            yield from messages
+                    raise _not_a_message(number, str(error)) from error
+            raise
 
 
 def _blocks(file: IO[Any]) -> Iterator[bytes]:
@@ -150,6 +154,14 @@ def _blocks(file: IO[Any]) -> Iterator[bytes]:
             pieces = []
         pieces.append(tail)
     yield b"".join(pieces)
+
+
+def _not_a_message(number: int, got: str) -> ContractBroken:
+    return ContractBroken(
+        asked=f"reading message {number:,} of the tap",
+        got=got,
+        do="check the tap: each line of its output must be one Singer message in JSON",
+    )
 
 
 def _lines(block: bytes) -> list[bytes]:

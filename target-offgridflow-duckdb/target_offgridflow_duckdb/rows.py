@@ -43,11 +43,16 @@ class RowReader:
         stream: Names the stream in errors.
         columns: What is read; other properties are left out.
         keys: Names of the columns that every record must have.
+
+    Raises:
+        ContractBroken: There is no column for a key.
     """
 
-    def __init__(self, stream: str, columns: Sequence[Column], keys: Iterable[str]) -> None:
+    def __init__(self, stream: str, columns: Sequence[Column], keys: Sequence[str]) -> None:
         self._stream = stream
         self._columns = columns
+        if unknown := set(keys) - {column.name for column in columns}:
+            raise self._broken(f"no property for the key `{'`, `'.join(sorted(unknown))}`")
         self._fields = {column.name: f"f{number}" for number, column in enumerate(columns)}
         # msgspec finds members by their names as JSON spells them, and knows none that JSON escapes.
         escaped = any(msgspec.json.encode(name) != f'"{name}"'.encode() for name in self._fields)

@@ -16,7 +16,7 @@ from singer_sdk.sinks import BatchSink
 from offgridflow_common.errors import BadRequestError
 from target_offgridflow_duckdb import metadata, parquet
 from target_offgridflow_duckdb.batch_files import json_lines, local_file
-from target_offgridflow_duckdb.columns import columns_of
+from target_offgridflow_duckdb.columns import INSTANT, columns_of
 from target_offgridflow_duckdb.database import literal, quoted
 from target_offgridflow_duckdb.messages import Message
 from target_offgridflow_duckdb.rows import RowReader
@@ -73,6 +73,7 @@ class DuckDbSink(BatchSink):
         self._table = target.tables.of(stream_name)
         self._columns = columns_of(self.schema["properties"])
         self._reader = RowReader(stream_name, self._columns, self.key_properties)
+        self._chunk_rows = min(_CHUNK_ROWS, self.max_size)
         self._waiting: list[Message] = []
         self._waiting_bytes = 0
         self._held: list[pl.DataFrame] = []
@@ -90,18 +91,21 @@ class DuckDbSink(BatchSink):
         self._table.prepare(self._columns)
         self._owner.tables.begin(self._table)
 
-    def take(self, message: Message) -> None:
-        """Take a record as it arrived, and load what there is if that is enough."""
+    def take(self, messages: Sequence[Message]) -> None:
+        """Take records as they arrived, and load what there is whenever that is enough."""
         self._takes_messages = True
-        self.tally_record_read()
-        self._wait(message)
-        if not self._waiting and self.is_full:
-            self._owner.drain_one(self)
+        while messages:
+            room = self._chunk_rows - len(self._waiting)
+            taken, messages = messages[:room], messages[room:]
+            self.tally_record_read(len(taken))
+            self._wait(taken)
+            if not self._waiting and self.is_full:
+                self._owner.drain_one(self)
 
     def process_record(self, record: dict[str, Any], context: dict[str, Any]) -> None:
         """Take a record that the SDK has parsed, mapped or validated, with its metadata."""
         del context
-        self._wait(Message("RECORD", record=msgspec.Raw(_ENCODER.encode(record))))
+        self._wait([Message("RECORD", record=msgspec.Raw(_ENCODER.encode(record)))])
 
     def process_batch(self, context: dict[str, Any]) -> None:
         """Load what has been collected, in one transaction."""
@@ -136,10 +140,10 @@ class DuckDbSink(BatchSink):
     def _parse_timestamps_in_record(self, record: object, schema: object, treatment: object) -> None:
         """Leave times as they are: DuckDB reads a whole column of them at once."""
 
-    def _wait(self, message: Message) -> None:
-        self._waiting.append(message)
-        self._waiting_bytes += len(message.record)
-        if len(self._waiting) >= min(_CHUNK_ROWS, self.max_size) or self._waiting_bytes >= _CHUNK_BYTES:
+    def _wait(self, messages: Sequence[Message]) -> None:
+        self._waiting.extend(messages)
+        self._waiting_bytes += sum(len(message.record) for message in messages)
+        if len(self._waiting) >= self._chunk_rows or self._waiting_bytes >= _CHUNK_BYTES:
             self._read_waiting()
 
     def _read_waiting(self) -> None:
@@ -198,9 +202,15 @@ class DuckDbSink(BatchSink):
     def _load(self, source: str, values: Mapping[str, str]) -> int:
         appends = self.config["load_method"] == TargetLoadMethods.APPEND_ONLY
         drops_deleted = self.config["hard_delete"] and metadata.DELETED in values
+        # A timestamp without zone, as others may have made it, would take an instant's local time.
+        instants = {
+            column.name: f"CAST({values[column.name]} AS {INSTANT})"
+            for column in self._columns
+            if column.sql_type == INSTANT and column.name in values
+        }
         return self._table.load(
             source,
-            values,
+            {**values, **instants},
             keys=[] if appends else self.key_properties,
             unless=f"{quoted(metadata.DELETED)} IS NOT NULL" if drops_deleted else "FALSE",
         )

@@ -82,8 +82,9 @@ class Table:
     def __init__(self, database: Database, schema: str, name: str) -> None:
         self._database = database
         self._place = (schema, name)
-        self._schema = quoted(schema)
-        self._table = f"{quoted(schema)}.{quoted(name)}"
+        # With the database's name, lest a schema is taken for a database, or a temporary view for a table.
+        self._schema = f"{quoted(database.name)}.{quoted(schema)}"
+        self._table = f"{self._schema}.{quoted(name)}"
         self._types: dict[str, str] = {}
 
     def __str__(self) -> str:

@@ -1,0 +1,154 @@
+"""Schemas that change: columns are added and widened, in the middle of a run too, and no row is lost."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from typing import Any
+
+import duckdb
+import pytest
+
+from tests.target_duckdb.loading import (
+    BOOLEAN,
+    DATE,
+    INTEGER,
+    MOMENT,
+    NUMBER,
+    OBJECT,
+    TEXT,
+    Loader,
+    record,
+    schema,
+)
+
+CENTS = {"type": "number", "multipleOf": 0.01}
+MILLS = {"type": "number", "multipleOf": 0.001}
+NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "sql_type", "values"),
+    [
+        ((INTEGER, 1), (NUMBER, 1.5), "DOUBLE", [1.0, 1.5]),
+        ((NUMBER, 1.5), (INTEGER, 2), "DOUBLE", [1.5, 2.0]),
+        ((INTEGER, 7), (CENTS, 1.25), "DECIMAL(38,2)", [Decimal("7.00"), Decimal("1.25")]),
+        ((CENTS, 1.25), (MILLS, 1.125), "DECIMAL(38,3)", [Decimal("1.250"), Decimal("1.125")]),
+        ((MILLS, 1.125), (CENTS, 1.25), "DECIMAL(38,3)", [Decimal("1.125"), Decimal("1.250")]),
+        ((CENTS, 1.25), (INTEGER, 7), "DECIMAL(38,2)", [Decimal("1.25"), Decimal("7.00")]),
+        ((CENTS, 1.25), (NUMBER, 1.5), "DOUBLE", [1.25, 1.5]),
+        (
+            (DATE, "2026-01-01"),
+            (MOMENT, "2026-01-01T12:00:00Z"),
+            "TIMESTAMP WITH TIME ZONE",
+            [datetime(2026, 1, 1, tzinfo=UTC), NOON],
+        ),
+        (
+            (MOMENT, "2026-01-01T12:00:00Z"),
+            (DATE, "2026-01-01"),
+            "TIMESTAMP WITH TIME ZONE",
+            [NOON, datetime(2026, 1, 1, tzinfo=UTC)],
+        ),
+        ((INTEGER, 1), (TEXT, "x"), "VARCHAR", ["1", "x"]),
+        ((TEXT, "x"), (INTEGER, 1), "VARCHAR", ["x", "1"]),
+        ((BOOLEAN, True), (INTEGER, 1), "VARCHAR", ["true", "1"]),
+        ((OBJECT, {"a": 1}), (TEXT, "x"), "VARCHAR", ['{"a": 1}', "x"]),
+        ((TEXT, "x"), (OBJECT, {"a": 1}), "VARCHAR", ["x", '{"a": 1}']),
+        ((DATE, "2026-01-01"), (TEXT, "x"), "VARCHAR", ["2026-01-01", "x"]),
+        ((INTEGER, 1), (MOMENT, "2026-01-01T12:00:00Z"), "VARCHAR", ["1", "2026-01-01 12:00:00+00"]),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("in_one_run", [True, False])
+def test_a_column_becomes_wide_enough_for_both(
+    loader: Loader,
+    before: tuple[dict[str, Any], Any],
+    after: tuple[dict[str, Any], Any],
+    sql_type: str,
+    values: list[Any],
+    *,
+    in_one_run: bool,
+) -> None:
+    messages = [
+        [schema("s", ["k"], k=INTEGER, v=kind), record("s", k=key, v=value)]
+        for key, (kind, value) in enumerate((before, after))
+    ]
+    if in_one_run:
+        loader.load(*messages[0], *messages[1])
+    else:
+        loader.load(*messages[0])
+        loader.load(*messages[1])
+    assert loader.types("s")["v"] == sql_type
+    assert [row["v"] for row in loader.rows("s")] == values
+
+
+def test_columns_are_added_and_those_that_vanish_stay(loader: Loader) -> None:
+    loader.load(
+        schema("s", ["k"], k=INTEGER, a=TEXT),
+        record("s", k=1, a="a"),
+        schema("s", ["k"], k=INTEGER, b=INTEGER),
+        record("s", k=2, b=2),
+        schema("s", ["k"], k=INTEGER, a=TEXT, b=INTEGER),
+        record("s", k=3, a="a", b=3),
+    )
+    assert loader.rows("s") == [
+        {"k": 1, "a": "a", "b": None},
+        {"k": 2, "a": None, "b": 2},
+        {"k": 3, "a": "a", "b": 3},
+    ]
+
+
+def test_rows_from_before_a_change_do_not_replace_those_from_after_it(loader: Loader) -> None:
+    loader.load(
+        schema("s", ["k"], k=INTEGER, a=TEXT),
+        record("s", k=1, a="old"),
+        record("s", k=2, a="old"),
+        schema("s", ["k"], k=INTEGER, a=TEXT, b=TEXT),
+        record("s", k=1, a="new", b="new"),
+        record("s", k=3, a="new", b="new"),
+        batch_size_rows=2,
+    )
+    assert loader.ask("SELECT a FROM s ORDER BY k") == [("new",), ("old",), ("new",)]
+
+
+def test_another_key_holds_from_where_it_is_declared(loader: Loader) -> None:
+    loader.load(
+        schema("s", ["a"], a=INTEGER, b=INTEGER),
+        record("s", a=1, b=1),
+        record("s", a=1, b=2),
+        schema("s", ["b"], a=INTEGER, b=INTEGER),
+        record("s", a=2, b=2),
+        record("s", a=3, b=3),
+    )
+    assert loader.rows("s") == [{"a": 2, "b": 2}, {"a": 3, "b": 3}]
+
+
+def test_a_schema_that_is_repeated_changes_nothing(loader: Loader) -> None:
+    line = schema("s", ["k"], k=INTEGER)
+    loader.load(line, record("s", k=1), line, record("s", k=2), line)
+    assert loader.rows("s") == [{"k": 1}, {"k": 2}]
+
+
+def test_columns_that_another_loader_made_stay_as_they_are_if_they_are_wide_enough(loader: Loader) -> None:
+    with duckdb.connect(str(loader.path)) as connection:
+        connection.execute("CREATE TABLE s (K HUGEINT, moment TIMESTAMP, n SMALLINT, f FLOAT)").fetchall()
+        connection.execute("INSERT INTO s VALUES (1, '2026-01-01 12:00:00', 1, 0.5)").fetchall()
+    loader.load(
+        schema("s", ["k"], k=INTEGER, moment=MOMENT, n=INTEGER, f=NUMBER),
+        record("s", k=2, moment="2026-01-01T14:00:00+02:00", n=100_000, f=0.1),
+    )
+    assert loader.types("s") == {"K": "HUGEINT", "moment": "TIMESTAMP", "n": "BIGINT", "f": "DOUBLE"}
+    noon = NOON.replace(tzinfo=None)
+    assert [tuple(row.values()) for row in loader.rows("s")] == [(1, noon, 1, 0.5), (2, noon, 100_000, 0.1)]
+
+
+def test_values_of_a_wide_table_are_those_of_before_the_change(loader: Loader) -> None:
+    rows = 5000
+    loader.load(
+        schema("s", ["k"], k=INTEGER, d=DATE), *(record("s", k=k, d="2026-01-01") for k in range(rows))
+    )
+    loader.load(schema("s", ["k"], k=INTEGER, d=TEXT), record("s", k=0, d="never"))
+    assert loader.ask("SELECT d, count(*) FROM s GROUP BY d ORDER BY d") == [
+        (date(2026, 1, 1).isoformat(), rows - 1),
+        ("never", 1),
+    ]
