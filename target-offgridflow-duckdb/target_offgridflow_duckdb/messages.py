@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections import Counter
 from contextlib import contextmanager
@@ -16,7 +17,7 @@ from singer_sdk.singerlib.json import deserialize_json
 from offgridflow_common.errors import ContractBroken
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 #: Bytes that are read at once at most; a pipe gives what it has.
 _BLOCK_BYTES = 1024**2
@@ -112,9 +113,13 @@ class RecordReader(GenericSingerReader[bytes]):
         callbacks: Mapping[str, Callable[[dict[str, Any]], None]],
         counts: Counter[str],
     ) -> None:
-        messages = self._messages(block, counts.total())
+        before, done = counts.total(), 0
+        try:
+            messages = self._decoder.decode_lines(block)
+        except msgspec.DecodeError:
+            self._refuse(_lines(block), before)
+            raise
         lines: list[bytes] = []
-        done = 0
         for (kind, stream), run in groupby(messages, _KIND):
             alike = list(run)
             if kind == "RECORD" and (take := self.takers.get(stream)):
@@ -122,24 +127,27 @@ class RecordReader(GenericSingerReader[bytes]):
             else:
                 lines = lines or _lines(block)
                 if len(lines) != len(messages):
-                    raise _not_a_message(counts.total(), "several messages on one line")
+                    self._refuse(lines, before)
+                # States go out as they came in; in the rest the SDK wants exact numbers.
+                parse = json.loads if kind == "STATE" else self.deserialize_json
                 handle: Callable[[dict[str, Any]], None]
                 handle = callbacks.get(kind, self._process_unknown_message)
                 for line in lines[done : done + len(alike)]:
-                    handle(self.deserialize_json(line))
+                    handle(parse(line))
             counts[kind] += len(alike)
             done += len(alike)
 
-    def _messages(self, block: bytes, before: int) -> list[Message]:
-        try:
-            return self._decoder.decode_lines(block)
-        except msgspec.DecodeError:
-            for number, line in enumerate(_lines(block), before + 1):
-                try:
-                    self._decoder.decode(line)
-                except msgspec.DecodeError as error:
-                    raise _not_a_message(number, str(error)) from error
-            raise
+    def _refuse(self, lines: Iterable[bytes], before: int) -> None:
+        """Raise an error that names the first line that is not one message."""
+        for number, line in enumerate(lines, before + 1):
+            try:
+                self._decoder.decode(line)
+            except msgspec.DecodeError as error:
+                raise ContractBroken(
+                    asked=f"reading message {number:,} of the tap",
+                    got=str(error),
+                    do="check the tap: each line of its output must be one Singer message in JSON",
+                ) from error
 
 
 def _blocks(file: IO[Any]) -> Iterator[bytes]:
@@ -154,14 +162,6 @@ def _blocks(file: IO[Any]) -> Iterator[bytes]:
             pieces = []
         pieces.append(tail)
     yield b"".join(pieces)
-
-
-def _not_a_message(number: int, got: str) -> ContractBroken:
-    return ContractBroken(
-        asked=f"reading message {number:,} of the tap",
-        got=got,
-        do="check the tap: each line of its output must be one Singer message in JSON",
-    )
 
 
 def _lines(block: bytes) -> list[bytes]:
