@@ -15,6 +15,7 @@ from singer_sdk.singerlib.encoding import SimpleSingerWriter
 from singer_sdk.singerlib.messages import RecordMessage
 
 from offgridflow_common.columns import Kind
+from offgridflow_common.singer import render
 from offgridflow_common.singer.render import as_json_values, render_lines, render_records
 
 if TYPE_CHECKING:
@@ -24,9 +25,9 @@ NOW = datetime(2026, 11, 23, 5, 40, 0, 123, tzinfo=UTC)
 
 
 def by_block(frame: pl.DataFrame, stream: str = "things") -> list[dict[str, Any]]:
-    block = b"".join(render_records(stream, frame, NOW))
-    assert block == b"" or block.endswith(b"\n")
-    return [json.loads(line) for line in block.split(b"\n")[:-1]]
+    blocks = [b"".join(pieces) for pieces in render_records(stream, frame, NOW)]
+    assert all(block.endswith(b"\n") for block in blocks)
+    return [json.loads(line) for block in blocks for line in block.split(b"\n")[:-1]]
 
 
 def by_message(frame: pl.DataFrame, stream: str = "things") -> list[dict[str, Any]]:
@@ -82,7 +83,15 @@ def test_wherever_columns_of_one_value_stand(columns: str) -> None:
     series = {"a": ["1", "2"], "b": [3, None], "c": ["same", "same"], "d": [None, None], "e": [0.5, 0.5]}
     frame = pl.DataFrame({name: series[name] for name in dict.fromkeys(columns)})
     assert texts_of(by_block(frame)) == texts_of(by_message(frame))
-    assert [json.loads(line) for line in b"".join(render_lines(frame)).splitlines()] == frame.to_dicts()
+    [pieces] = render_lines(frame)
+    assert [json.loads(line) for line in b"".join(pieces).splitlines()] == frame.to_dicts()
+
+
+def test_many_rows_are_rendered_some_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(render, "_RENDERED_VALUES", 10)
+    frame = pl.DataFrame({"a": range(20), "b": [1] * 19 + [2], "c": [None] * 20})
+    assert [len(b"".join(pieces).splitlines()) for pieces in render_lines(frame)] == [3] * 6 + [2]
+    assert texts_of(by_block(frame)) == texts_of(by_message(frame))
 
 
 texts = st.none() | st.text(st.characters(codec="utf-8"), max_size=8)
@@ -100,7 +109,7 @@ def test_whatever_the_values_are(rows: list[tuple[Any, ...]]) -> None:
 
 
 def test_columns_stand_in_the_order_of_the_frame() -> None:
-    pieces = render_records("t", pl.DataFrame({"b": [1], "a": ["x"], "c": [None]}), NOW)
+    [pieces] = render_records("t", pl.DataFrame({"b": [1], "a": ["x"], "c": [None]}), NOW)
     assert b"".join(pieces) == (
         b'{"type":"RECORD","stream":"t","record":{"b":1,"a":"x","c":null},'
         b'"time_extracted":"2026-11-23T05:40:00.000123+00:00"}\n'
@@ -108,7 +117,7 @@ def test_columns_stand_in_the_order_of_the_frame() -> None:
 
 
 def test_no_rows_are_no_lines() -> None:
-    assert render_records("t", pl.DataFrame({"a": []}), NOW) == []
+    assert list(render_records("t", pl.DataFrame({"a": []}), NOW)) == []
 
 
 @pytest.mark.parametrize("stream", ['odd "name"\n', "größe"])

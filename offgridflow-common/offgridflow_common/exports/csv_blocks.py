@@ -51,6 +51,7 @@ class CsvReader:
         self._block_rows = block_rows
         self._pending = b""
         self._rows = 0
+        self._columns_with_lines: set[str] = set()
         header = self._take_header()
         self.names = _unique(next(csv.reader([header.decode("utf-8")], strict=True), []))
 
@@ -109,18 +110,35 @@ class CsvReader:
         marked = _with_last_field(lines, mark)
         marks = (len(marked) - len(lines)) // len(b"," + mark)
         behind_last = len(self.names)
-        frame = pl.read_csv(
-            # polars drops a byte order mark from each text it is given; only a file's first is one.
-            _BYTE_ORDER_MARK + marked if marked.startswith(_BYTE_ORDER_MARK) else marked,
-            has_header=False,
-            schema={str(position): pl.String() for position in range(behind_last + 1)},
-            columns=[*positions, behind_last],
-            raise_if_empty=False,
-        )
+        try:
+            frame = pl.read_csv(
+                # polars drops a byte order mark from each text it is given; only a file's first is one.
+                _BYTE_ORDER_MARK + marked if marked.startswith(_BYTE_ORDER_MARK) else marked,
+                has_header=False,
+                schema={str(position): pl.String() for position in range(behind_last + 1)},
+                columns=[*positions, behind_last],
+                raise_if_empty=False,
+            )
+        except pl.exceptions.SchemaError as error:  # all records are too short
+            raise ValueError(self._complaint(lines)) from error
         found = frame.drop_in_place(str(behind_last))
         if found.null_count() or (found != mark.decode()).any():
             raise ValueError(self._complaint(lines))
-        return frame if frame.height == marks else _without(frame, f",{mark.decode()}")
+        self._unmark(frame, f",{mark.decode()}", marks - frame.height)
+        return frame
+
+    def _unmark(self, frame: pl.DataFrame, text: str, marks: int) -> None:
+        """Take marks out of values, where lines ended inside of quotes; look where they were before first."""
+        for name in sorted(frame.columns, key=lambda name: name not in self._columns_with_lines):
+            if not marks:
+                break
+            values = frame[name]
+            if found := int(values.str.count_matches(text, literal=True).sum()):
+                self._columns_with_lines.add(name)
+                frame.replace_column(
+                    frame.get_column_index(name), values.str.replace_all(text, "", literal=True)
+                )
+                marks -= found
 
     def _complaint(self, lines: bytes) -> str:
         """What is wrong with the first record that does not fit the header."""
@@ -149,13 +167,6 @@ def _with_last_field(lines: bytes, field: bytes) -> bytes:
     else:
         marked = lines.replace(b"\n", b"," + field + b"\n")
     return marked if lines.endswith(b"\n") else marked + b"," + field
-
-
-def _without(frame: pl.DataFrame, text: str) -> pl.DataFrame:
-    """The frame of text without a text, wherever it stands."""
-    found = frame.select(pl.all().str.contains(text, literal=True).any()).row(0, named=True)
-    names = [name for name, is_found in found.items() if is_found]
-    return frame.with_columns(pl.col(names).str.replace_all(text, "", literal=True))
 
 
 def _first_record_end(data: bytes) -> int:

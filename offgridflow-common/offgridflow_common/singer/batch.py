@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 import polars as pl
 from singer_sdk.helpers._batch import BatchConfig, BatchFileFormat
 
-from offgridflow_common.singer.render import as_json_values
+from offgridflow_common.exports.gzipped import compress
+from offgridflow_common.singer.render import render_lines
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -81,12 +82,11 @@ def render(frame: pl.DataFrame, encoding: BaseBatchFileEncoding) -> tuple[str, b
     JSON lines hold the very values of RECORD messages. Parquet keeps types: times as UTC timestamps,
     objects as maps.
     """
-    content = io.BytesIO()
     gzipped = encoding.compression == "gzip"
     if encoding.format == BatchFileFormat.PARQUET:
+        content = io.BytesIO()
         typed = frame.with_columns(pl.col(pl.Null).cast(pl.String))
         typed.write_parquet(content, compression="gzip" if gzipped else "snappy")
         return ".parquet", content.getvalue()
-    lines = as_json_values(frame)
-    lines.write_ndjson(content, compression="gzip" if gzipped else "uncompressed")
-    return ".jsonl.gz" if gzipped else ".jsonl", content.getvalue()
+    lines = b"".join(piece for pieces in render_lines(frame) for piece in pieces)
+    return (".jsonl.gz", compress(lines)) if gzipped else (".jsonl", lines)

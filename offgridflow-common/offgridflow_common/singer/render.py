@@ -20,8 +20,11 @@ import polars as pl
 from offgridflow_common.columns import TIMESTAMP_FORMAT
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator, Mapping, Sequence
     from datetime import datetime
+
+#: Values that are rendered at once: as text they take several times the memory they take as columns.
+_RENDERED_VALUES = 150_000
 
 #: Columns of a run at most. polars renders runs in parallel, and each costs a little.
 _RENDERED_COLUMNS = 8
@@ -41,7 +44,7 @@ def as_json_values(frame: pl.DataFrame) -> pl.DataFrame:
     return frame.with_columns(texts) if texts else frame
 
 
-def render_records(stream: str, frame: pl.DataFrame, time_extracted: datetime) -> list[bytes]:
+def render_records(stream: str, frame: pl.DataFrame, time_extracted: datetime) -> Iterator[list[bytes]]:
     """RECORD messages for all rows of a frame, one line each.
 
     Args:
@@ -50,7 +53,7 @@ def render_records(stream: str, frame: pl.DataFrame, time_extracted: datetime) -
         time_extracted: When the rows were read (aware, UTC): one moment for the block.
 
     Returns:
-        Pieces of lines, in order, the last of which ends with a newline; none for a frame without rows.
+        Whole lines of some rows at a time, in pieces; nothing for a frame without rows.
     """
     moment = time_extracted.isoformat(timespec="microseconds")
     return render_lines(
@@ -60,7 +63,7 @@ def render_records(stream: str, frame: pl.DataFrame, time_extracted: datetime) -
     )
 
 
-def render_lines(frame: pl.DataFrame, *, before: str = "", after: str = "") -> list[bytes]:
+def render_lines(frame: pl.DataFrame, *, before: str = "", after: str = "") -> Iterator[list[bytes]]:
     """A line with a JSON object for each row of a frame.
 
     Args:
@@ -69,30 +72,42 @@ def render_lines(frame: pl.DataFrame, *, before: str = "", after: str = "") -> l
         after: What stands after each object and a comma.
 
     Returns:
-        Pieces of lines, as :func:`render_records` returns them.
+        Lines as :func:`render_records` returns them.
     """
-    pieces = _Pieces()
-    if not frame.is_empty():
-        values = as_json_values(frame)
-        texts = list(_object_texts(values))
-        if before:
-            texts[0] = pl.concat_str(pl.lit(before), texts[0])
-        if after:
-            texts.append(pl.lit(after))
-        numbered = {str(number): text for number, text in enumerate(texts)}
-        lines = values.with_columns(**numbered).select(*numbered)
+    if frame.is_empty():
+        return
+    constants = _constants(frame)
+    values = as_json_values(frame.drop(constants))
+    texts = list(_object_texts(frame.columns, constants))
+    if before:
+        texts[0] = pl.concat_str(pl.lit(before), texts[0])
+    if after:
+        texts.append(pl.lit(after))
+    numbered = {str(number): text for number, text in enumerate(texts)}
+    for part in values.iter_slices(max(1, _RENDERED_VALUES // frame.width)):
+        pieces = _Pieces()
+        lines = part.with_columns(**numbered).select(*numbered)
         lines.write_csv(cast("IO[bytes]", pieces), include_header=False, quote_style="never")
-    return pieces
+        yield pieces
 
 
-def _object_texts(values: pl.DataFrame) -> Iterator[pl.Expr]:
+def _constants(frame: pl.DataFrame) -> dict[str, str]:
+    """An object of one member for each column that is rendered alike in all rows."""
+    names = [column.name for column in frame if _is_constant(column)]
+    first = as_json_values(frame.select(names).head(1))
+    texts = first.select(pl.struct(name).struct.json_encode().alias(name) for name in names)
+    return texts.row(0, named=True) if names else {}
+
+
+def _object_texts(names: Sequence[str], constants: Mapping[str, str]) -> Iterator[pl.Expr]:
     """Texts that are the rows' objects when commas join them."""
-    runs = list(_runs(values))
-    for number, (constant, names) in enumerate(runs):
-        if constant:
-            text = pl.lit(values.select(names).head(1).to_struct().struct.json_encode().item())
+    runs = list(_runs(names, constants))
+    for number, run in enumerate(runs):
+        if run[0] in constants:
+            members = ",".join(constants[name][1:-1] for name in run)
+            text = pl.lit(f"{{{members}}}")
         else:
-            text = pl.struct(names).struct.json_encode()
+            text = pl.struct(run).struct.json_encode()
         if number > 0:
             text = text.str.slice(1)
         if number < len(runs) - 1:
@@ -100,12 +115,12 @@ def _object_texts(values: pl.DataFrame) -> Iterator[pl.Expr]:
         yield text
 
 
-def _runs(values: pl.DataFrame) -> Iterator[tuple[bool, list[str]]]:
-    """Columns that stand beside each other and are alike: whether they are constant, and their names."""
-    for constant, run in groupby(values, key=_is_constant):
-        names = [column.name for column in run]
-        size = len(names) if constant else _RENDERED_COLUMNS
-        yield from ((constant, names[start : start + size]) for start in range(0, len(names), size))
+def _runs(names: Sequence[str], constants: Collection[str]) -> Iterator[list[str]]:
+    """Columns that stand beside each other, and are constant or are not."""
+    for constant, group in groupby(names, key=constants.__contains__):
+        run = list(group)
+        size = len(run) if constant else _RENDERED_COLUMNS
+        yield from (run[start : start + size] for start in range(0, len(run), size))
 
 
 def _is_constant(values: pl.Series) -> bool:

@@ -35,9 +35,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-#: Rows that are rendered at once: as text they take several times the memory they take as columns.
-_WRITTEN_ROWS = 5_000
-
 #: What ends the run, or a dry run, rather than one stream.
 _ENDINGS = (AbortedSyncFailedException, AbortedSyncPausedException, BrokenPipeError)
 
@@ -222,9 +219,8 @@ class OffGridFlowStream(Stream, abc.ABC):
 
     def _write_block(self, frame: pl.DataFrame) -> None:
         writer = cast("BlockWriter", self._owner.message_writer)
-        now = datetime.now(UTC)
-        for part in frame.iter_slices(_WRITTEN_ROWS):
-            writer.write_block(*render_records(self.name, part, now))
+        for lines in render_records(self.name, frame, datetime.now(UTC)):
+            writer.write_block(*lines)
 
     def _write_rows(self, frame: pl.DataFrame, *, write_messages: bool) -> Iterator[dict[str, Any]]:
         for row in as_json_values(frame).iter_rows(named=True):
