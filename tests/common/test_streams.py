@@ -75,6 +75,19 @@ def test_a_partition_that_fails_in_the_middle_does_not_count_and_ends_its_stream
     assert "Traceback" not in caplog.text
 
 
+def test_a_stream_that_cannot_even_know_its_feeds_ends_itself_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    def feeds(stream: Items) -> Iterable[Callable[[], Iterator[Partition]]]:
+        if stream.name == "items":
+            raise GONE
+        return (stream.pending,)
+
+    monkeypatch.setattr(Items, "feeds", feeds)
+    outcome = run({"items": {"one": [[1]]}, "zebras": {"one": [[9]]}})
+    assert (outcome.ids(), outcome.ids("zebras")) == ([], [9])
+    assert outcome.code == 1
+    assert outcome.tap.failures == {"items": GONE}
+
+
 def test_what_failed_is_read_whole_by_the_next_run() -> None:
     state = run(BROKEN).messages[-1]["value"]
     repaired = {**BROKEN, "items": {"one": [[1]], "two": [[2, 3], [4]], "three": [[5]]}}

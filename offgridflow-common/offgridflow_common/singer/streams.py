@@ -154,7 +154,7 @@ class OffGridFlowStream(Stream, abc.ABC):
             self.stream_state.clear()
         telemetry = self._owner.telemetry
         with telemetry.log_context(stream_name=self.name), telemetry.span("stream", stream=self.name):
-            for feed in self.feeds():
+            for feed in self._known_feeds():
                 try:
                     for partition in feed():
                         yield from self._sync_partition(partition, write, write_state=write_state)
@@ -164,6 +164,14 @@ class OffGridFlowStream(Stream, abc.ABC):
                     self._note_failure(error)
         if write_state:
             self._write_state_now()
+
+    def _known_feeds(self) -> Iterable[Callable[[], Iterator[Partition]]]:
+        """The feeds; to know them, the provider may have to be asked."""
+        try:
+            return self.feeds()
+        except Exception as error:  # noqa: BLE001 - as for what the feeds give
+            self._note_failure(error)
+            return ()
 
     def _sync_partition(
         self, partition: Partition, write: Callable[[pl.DataFrame], Iterator[T]], *, write_state: bool
