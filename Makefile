@@ -8,12 +8,13 @@ RUN := $(UV) run --frozen --no-sync
 AZURITE := tests/local_clouds/azurite
 
 .DEFAULT_GOAL := help
-.PHONY: help setup azurite test lint typecheck unit bench demo clean pins
+.PHONY: help setup azurite test lint typecheck unit soak bench demo clean pins
 
 help:
 	@echo "make demo   run the whole job against local clouds, into DuckDB"
 	@echo "make test   lint, types and tests"
 	@echo "make lint   ruff and mypy only"
+	@echo "make soak   kill 50 runs at random moments, and look for what is lost"
 	@echo "make bench  compare speed with other ways to read the same files"
 	@echo "make clean  remove everything that make created"
 
@@ -52,6 +53,10 @@ demo:
 	@$(MAKE) --no-print-directory setup
 	@$(MAKE) --no-print-directory azurite || echo "The demo goes on without Azurite and leaves out the exports in Azure's storage."
 	@$(RUN) python -m demo
+
+soak: setup
+	$(RUN) meltano install
+	$(RUN) python -m tests.e2e.soak
 
 bench: setup
 	$(RUN) python -m benchmarks
