@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
+from offgridflow_common.columns import squashed
 from offgridflow_common.errors import ContractBroken
 from offgridflow_common.exports.convert import convert, gather_extra, gather_map
 
@@ -100,7 +101,8 @@ class Plan:
         self._direct: dict[str, str] = {}
         self._members: dict[str, dict[str, list[str]]] = {}
         self._unknown: list[str] = []
-        for name in present:
+        # Of two columns that are one here, that of the very name counts before that of another name for it.
+        for name in sorted(present, key=lambda name: squashed(table.rename(name)) != squashed(name)):
             self._place(name, table)
         self.sources = [name for name in present if name in self._needed()]
 
@@ -115,7 +117,7 @@ class Plan:
 
     def _place(self, name: str, table: Table) -> None:
         renamed = table.rename(name)
-        if renamed in self._known and renamed not in self._direct:
+        if renamed in self._known and renamed not in self._direct and renamed not in self._constants:
             self._direct[renamed] = name
             return
         for fold in table.folds:

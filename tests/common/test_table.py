@@ -1,0 +1,52 @@
+"""Tables: which of a file's columns become which of the stream's, and what is made of all others."""
+
+from __future__ import annotations
+
+import polars as pl
+import pytest
+
+from offgridflow_common.columns import Column, Kind
+from offgridflow_common.exports.table import EXTRA, Plan, Table
+
+ALIASES = {"Amount": "cost", "Net Amount": "cost", "MyDay": "day"}
+TABLE = Table(
+    columns=(Column("metric", required=True), Column("cost", Kind.NUMBER), Column("day", Kind.TIMESTAMP)),
+    required=frozenset({"cost"}),
+    rename=lambda name: ALIASES.get(name, name.lower()),
+    constants={"metric": "billed"},
+    prepare={"day": lambda days: days.str.replace("_", "-", literal=True, n=2)},
+)
+
+
+def applied(wanted: list[str], **columns: list[str]) -> list[dict[str, object]]:
+    """The wanted columns of a file with these ones; ``_`` in a name stands for a blank."""
+    file = pl.DataFrame({name.replace("_", " "): values for name, values in columns.items()})
+    plan = Plan(TABLE, file.columns, wanted)
+    return plan.apply(file.select(plan.sources), first_row=0).to_dicts()
+
+
+@pytest.mark.parametrize("names", [("Amount", "COST", "Net_Amount"), ("COST", "Net_Amount", "Amount")])
+def test_a_column_of_the_very_name_counts_before_those_that_mean_the_same(names: tuple[str, ...]) -> None:
+    values = {"Amount": ["1"], "COST": ["2"], "Net_Amount": ["3"]}
+    (row,) = applied(["cost", EXTRA], **{name: values[name] for name in names})
+    assert row == {"cost": 2.0, EXTRA: {"Amount": "1", "Net Amount": "3"}}
+
+
+def test_of_several_that_mean_the_same_the_first_counts() -> None:
+    (row,) = applied(["cost", EXTRA], Net_Amount=["3"], Amount=["1"])
+    assert row == {"cost": 3.0, EXTRA: {"Amount": "1"}}
+
+
+def test_a_constant_is_in_every_row_and_no_column_of_a_file_replaces_it() -> None:
+    rows = applied(["metric", "cost", EXTRA], cost=["1", "2"], METRIC=["x", "y"])
+    assert [row["metric"] for row in rows] == ["billed", "billed"]
+    assert [row[EXTRA] for row in rows] == [{"METRIC": "x"}, {"METRIC": "y"}]
+
+
+def test_a_constant_needs_nothing_of_the_file() -> None:
+    assert Plan(TABLE, ["cost", "METRIC"], ["metric"]).sources == []
+
+
+def test_values_are_prepared_before_they_are_converted() -> None:
+    (row,) = applied(["day"], MyDay=["2026_09_04"])
+    assert str(row["day"]) == "2026-09-04 00:00:00+00:00"
