@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import ipaddress
 from datetime import UTC
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote, unquote, urlsplit
 
-from offgridflow_common.errors import SourceChanged
-from offgridflow_common.exports.storage import ObjectInfo
+from offgridflow_common.errors import NotFoundError, SourceChanged
+from offgridflow_common.exports.storage import ObjectInfo, save
 from offgridflow_common.pagination import Page
 from tap_offgridflow_azure.client import open_unchanged
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from tap_offgridflow_azure.client import AzureClient
+
+T = TypeVar("T")
 
 
 def blob_store(client: AzureClient, url: str) -> tuple[BlobStore, str]:
@@ -70,10 +72,8 @@ class BlobStore:
 
     def read(self, info: ObjectInfo) -> bytes:
         """The content of a small blob."""
-        content: bytes = self._client.attempt(
-            self._url,
-            f"reading {self.uri(info.key)}",
-            lambda container: open_unchanged(container, info.key, info.etag).readall(),
+        content: bytes = self._fetch(
+            info, lambda container: open_unchanged(container, info.key, info.etag).readall()
         )
         return content
 
@@ -84,19 +84,25 @@ class BlobStore:
     def download(self, info: ObjectInfo, target: Path) -> None:
         """Write a blob to a file; a body that breaks is fetched again from its beginning."""
 
-        def save(container: Any) -> None:  # noqa: ANN401 - the SDK's container client
-            size = 0
-            with target.open("wb") as file:
-                for chunk in open_unchanged(container, info.key, info.etag).chunks():
-                    size += file.write(chunk)
-            if size != info.size:
-                raise SourceChanged(
-                    asked=f"reading {self.uri(info.key)}",
-                    got=f"{size:,} bytes where the listing said {info.size:,}",
-                    do="the period is read again",
-                )
+        def fetch(container: Any) -> None:  # noqa: ANN401 - the SDK's container client
+            chunks = open_unchanged(container, info.key, info.etag).chunks()
+            save(chunks, info, target, self.uri(info.key))
 
-        self._client.attempt(self._url, f"reading {self.uri(info.key)}", save)
+        self._fetch(info, fetch)
+
+    def _fetch(self, info: ObjectInfo, send: Callable[[Any], T]) -> T:
+        """Read a blob that was listed; one that is gone since has changed."""
+        asked = f"reading {self.uri(info.key)}"
+        try:
+            return self._client.attempt(self._url, asked, send)
+        except NotFoundError as error:
+            raise SourceChanged(
+                asked=asked,
+                got=error.got,
+                do="the period is read again",
+                code=error.code,
+                request_id=error.request_id,
+            ) from error
 
     def _page(self, prefix: str, token: str | None, asked: str) -> Page[Any]:
         def send(container: Any) -> Page[Any]:  # noqa: ANN401 - the SDK's container client

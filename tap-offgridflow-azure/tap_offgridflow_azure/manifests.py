@@ -10,31 +10,37 @@ from __future__ import annotations
 import logging
 import re
 from collections import defaultdict
+from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from offgridflow_common.errors import ConfigError, NotFoundError, SourceChanged
 from offgridflow_common.exports.delivery import Delivery, Manifest
+from tap_offgridflow_azure.current_runs import current_runs
 from tap_offgridflow_azure.runs import Run, read_run
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Container, Iterable, Iterator, Sequence
 
     from offgridflow_common.exports.delivery import Export
-    from offgridflow_common.exports.storage import ObjectInfo
+    from offgridflow_common.exports.storage import ObjectInfo, ObjectStore
     from tap_offgridflow_azure.runs import Part
 
 _LOGGER = logging.getLogger("tap-offgridflow-azure")
 
-_MANIFEST = re.compile(r"_?manifest\.json", re.IGNORECASE)
+_MANIFEST = "manifest.json"
 
-#: Parts of a path that differ between runs of one export over one period: the run's id and time.
-_OF_A_RUN = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|\d{12,14}", re.IGNORECASE)
+#: Folders that differ between the runs of an export over one period: those of a run's time and of its id.
+_TIME = re.compile(r"\d{12}(?:\d{2})?")
+_RUN_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 _PERIOD = re.compile(r"\d{8}-\d{8}")
 
 #: Runs whose manifests were written within this time before the newest one may have been submitted after it.
 _OVERTAKING = timedelta(days=2)
+
+#: An export is listed so often at most until nothing changes between the listing and the reading.
+_LISTINGS = 3
 
 #: Files whose size in the manifest is that of the blob: what is compressed may be counted otherwise.
 _PLAIN = ".csv"
@@ -43,34 +49,35 @@ _PLAIN = ".csv"
 class AzureLayout:
     """Finds and reads the manifests of all types of exports.
 
-    A run of the tap lists each export once. It reads the newest manifests of each period, which are all that
-    can count, and of a folder on disk all of them; one that has not changed is read once.
+    A run of the tap lists an export once, and again when a period of it has been read. Of the manifests it
+    reads, once each, those that can count: of a period's folder the newest by the times in the paths, where
+    all paths have one, else those that were written in the two days before the newest; all of undated
+    folders; and all that lie on local disk, where reading costs nothing.
     """
 
     def __init__(self) -> None:
         self._runs: dict[tuple[str, str], Run] = {}
+        self._mentioned: set[str] = set()
 
     def manifests(self, export: Export) -> Iterator[Manifest]:
-        """The manifest of the newest run of each month, oldest month first.
+        """The manifest of the run of each month that was submitted last, oldest month first.
+
+        The time of submission stands for that of the delivery: it orders the runs of a month also where they
+        were copied, and what is delivered later always has a later one.
 
         Raises:
             NotFoundError: There is no run of this type.
-            ConfigError: There are several exports of this type.
+            ConfigError: There are several exports of this type, or runs of other days than whole months.
         """
-        listed = list(export.store.list(f"{export.prefix}/"))
-        runs = [self._run(export, info) for info in _candidates(listed)]
+        runs = self._list_runs(export)
         fitting = [run for run in runs if run.fits(export.type)]
-        _complain_of_none(export, runs, fitting)
+        others = sorted({run.type for run in runs} - {run.type for run in fitting})
+        if not fitting:
+            raise _none(export, others)
+        self._mention(export, others)
         _complain_of_several(export, fitting)
-        newest: dict[str, Run] = {}
-        for run in fitting:
-            known = newest.get(run.month)
-            if known is None or _order(known) < _order(run):
-                newest[run.month] = run
-        for month in sorted(newest):
-            run = newest[month]
-            # When it was submitted orders the runs of a month, also of one that was copied since.
-            yield Manifest(export, month, replace(run.info, modified=run.submitted_at))
+        for run in current_runs(export, fitting):
+            yield Manifest(export, run.month, replace(run.info, modified=run.submitted_at))
 
     def open(self, manifest: Manifest) -> Delivery:
         """Find the data files of the run that a manifest is of."""
@@ -83,12 +90,23 @@ class AzureLayout:
                     got=f"{file.size:,} bytes where the manifest said {part.size:,}",
                     do="a delivery is under way: run again when it is complete",
                 )
-        return Delivery(manifest=manifest, delivery_id=run.run_id, columns=None, files=files)
+        return Delivery(manifest=manifest, delivery_id=run.delivery_id, columns=None, files=files)
 
     def scopes(self, export: Export) -> set[str]:
         """The scopes of cost that the runs of an export cover, in lower case, as far as they tell."""
         runs = (self._run(export, manifest.info) for manifest in self.manifests(export))
         return {run.scope for run in runs if run.scope}
+
+    def _list_runs(self, export: Export) -> list[Run]:
+        """The runs that can be current; listed again where one is replaced in between."""
+        for _ in range(_LISTINGS - 1):
+            with suppress(NotFoundError, SourceChanged):
+                return self._read_runs(export)
+        return self._read_runs(export)
+
+    def _read_runs(self, export: Export) -> list[Run]:
+        listed = export.store.list(_inside(export.prefix))
+        return [self._run(export, info) for info in _candidates(export.store, listed)]
 
     def _run(self, export: Export, info: ObjectInfo) -> Run:
         where = export.store.uri(info.key)
@@ -97,80 +115,106 @@ class AzureLayout:
             self._runs[key] = read_run(info, export.store.read(info), where)
         return self._runs[key]
 
+    def _mention(self, export: Export, others: Sequence[str]) -> None:
+        if others and export.name not in self._mentioned:
+            self._mentioned.add(export.name)
+            _LOGGER.info(
+                "%s: exports of type %s lie there, too, and are left out", export.name, ", ".join(others)
+            )
 
-def _candidates(listed: Iterable[ObjectInfo]) -> Iterator[ObjectInfo]:
-    """The manifests that can be the newest of their period: by the time that they were written, nearly."""
-    groups: defaultdict[tuple[str, ...], list[ObjectInfo]] = defaultdict(list)
+
+def _inside(folder: str) -> str:
+    """What the keys in a folder begin with; those of a whole container with anything."""
+    return f"{folder}/" if folder else ""
+
+
+def _candidates(store: ObjectStore, listed: Iterable[ObjectInfo]) -> Iterator[ObjectInfo]:
+    """The manifests that can be the newest of their period."""
+    periods: defaultdict[tuple[str, ...], list[ObjectInfo]] = defaultdict(list)
     for info in listed:
         *folders, name = info.key.split("/")
-        if _MANIFEST.fullmatch(name):
-            lasting = tuple(folder for folder in folders if not _OF_A_RUN.fullmatch(folder))
-            dated = any(_PERIOD.fullmatch(folder) for folder in lasting)
-            groups[lasting if dated else (info.key,)].append(info)
-    for infos in groups.values():
-        newest = max(info.modified for info in infos)
-        yield from (info for info in infos if newest - info.modified <= _OVERTAKING)
+        if name.lower().endswith(_MANIFEST):
+            lasting = tuple(
+                part for part in folders if not (_TIME.fullmatch(part) or _RUN_ID.fullmatch(part))
+            )
+            is_dated = any(_PERIOD.fullmatch(part) for part in lasting)
+            periods[lasting if is_dated else (info.key,)].append(info)
+    for manifests in periods.values():
+        yield from _newest(store, manifests)
 
 
-def _order(run: Run) -> tuple[object, ...]:
-    return run.submitted_at, run.info.modified, run.run_id
+def _newest(store: ObjectStore, manifests: list[ObjectInfo]) -> Iterable[ObjectInfo]:
+    """Of the manifests of one period those that may have been submitted last."""
+    if store.local_path(manifests[0]) is not None:
+        return manifests  # a copy, whose times say when it was copied
+    times = [_time_in_path(info) for info in manifests]
+    if all(times):
+        last = max(times)
+        return [info for info, time in zip(manifests, times, strict=True) if time == last]
+    written = max(info.modified for info in manifests)
+    return [info for info in manifests if written - info.modified <= _OVERTAKING]
 
 
-def _complain_of_none(export: Export, runs: list[Run], fitting: list[Run]) -> None:
-    others = sorted({run.type for run in runs} - {run.type for run in fitting})
-    if not fitting:
-        raise NotFoundError(
-            asked=f"looking for the manifests of export '{export.name}' at {export.uri}",
-            got=f"only exports of type {', '.join(others)}" if others else "none",
-            do=f"check the url, that the type is {export.type}, and that the export has run once",
-        )
-    if others:
-        _LOGGER.info(
-            "%s: exports of type %s lie there, too, and are left out", export.name, ", ".join(others)
-        )
+def _time_in_path(info: ObjectInfo) -> str:
+    """The minute that a run was submitted in, as its folder has it; nothing where none has."""
+    return next((part[:12] for part in info.key.split("/") if _TIME.fullmatch(part)), "")
 
 
-def _complain_of_several(export: Export, fitting: list[Run]) -> None:
-    names = sorted({run.export for run in fitting})
-    if len(names) > 1:
+def _none(export: Export, others: Sequence[str]) -> NotFoundError:
+    return NotFoundError(
+        asked=f"looking for the manifests of export '{export.name}' at {export.uri}",
+        got=f"only exports of type {', '.join(others)}" if others else "none",
+        do=f"check the url, that the type is {export.type}, and that the export has run once",
+    )
+
+
+def _complain_of_several(export: Export, runs: Iterable[Run]) -> None:
+    """Tell of several exports: by their resource ids, which some manifests lack, or by their names."""
+    ids = {run.resource_id for run in runs if run.resource_id}
+    names = {run.name for run in runs}
+    several = ids if len(ids) > 1 else names
+    if len(several) > 1:
         raise ConfigError(
             asked=f"looking for the manifests of export '{export.name}' at {export.uri}",
-            got=f"runs of several exports: {', '.join(names)}",
+            got=f"runs of several exports: {', '.join(sorted(several))}",
             do="let the url name the folder of one export, and list the others by themselves",
         )
 
 
 def _find(manifest: Manifest, parts: tuple[Part, ...]) -> Iterator[ObjectInfo]:
-    """The data files in the manifest's order: where it says, or, in a copy, where they lie the same way."""
+    """The data files in the manifest's order, wherever the folder that they lie in was copied to."""
     if not parts:
         return
     export = manifest.export
-    listed = list(export.store.list(f"{manifest.info.key.rpartition('/')[0]}/"))
-    if any(_lying_as(part.name, listed) is None for part in parts):
-        listed = list(export.store.list(f"{export.prefix}/"))
+    folder = manifest.info.key.rpartition("/")[0]
+    listed = {info.key: info for info in export.store.list(_inside(folder))}
+    if any(_place(part.name, folder, export.prefix, listed) is None for part in parts):
+        listed = {info.key: info for info in export.store.list(_inside(export.prefix))}
     for part in parts:
-        found = _lying_as(part.name, listed)
-        if found is None:
+        key = _place(part.name, folder, export.prefix, listed)
+        if key is None:
+            export.store.read(manifest.info)  # raises another error where a new run is replacing this one
             raise NotFoundError(
                 asked=f"looking for the data files that {export.store.uri(manifest.info.key)} names",
                 got=f"no {part.name}",
                 do="copy the data files, too, or run the export again",
             )
-        yield found
+        yield listed.pop(key)
 
 
-def _lying_as(name: str, listed: list[ObjectInfo]) -> ObjectInfo | None:
-    """The listed file whose path ends most like a name; its last part must be the same."""
-    wanted = name.split("/")[::-1]
-    best, length = None, 0
-    for info in listed:
-        alike = _common(wanted, info.key.split("/")[::-1])
-        if alike > length:
-            best, length = info, alike
-    return best
+def _place(name: str, folder: str, top: str, keys: Container[str]) -> str | None:
+    """Where a data file lies: as much of its name as possible below a folder that the manifest lies in.
 
-
-def _common(one: list[str], other: list[str]) -> int:
-    return next(
-        (i for i, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other))
-    )
+    Args:
+        name: As the manifest has it, from the container on.
+        folder: The manifest's folder.
+        top: The export's folder; nothing outside of it counts.
+        keys: What is there.
+    """
+    above = [folder]
+    while len(above[-1]) > len(top):
+        above.append(above[-1].rpartition("/")[0])
+    parts = name.split("/")
+    tails = ("/".join(parts[start:]) for start in range(len(parts)))
+    places = (f"{_inside(start)}{tail}" for tail in tails for start in above)
+    return next((place for place in places if place in keys), None)

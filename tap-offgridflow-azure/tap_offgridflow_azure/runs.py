@@ -2,28 +2,24 @@
 
 from __future__ import annotations
 
-import re
+from calendar import monthrange
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from offgridflow_common.exports.manifest_json import broken_manifest, parse_manifest, text_of
-from offgridflow_common.settings import month_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from offgridflow_common.exports.storage import ObjectInfo
 
-#: What exports of each type of the setting ``exports`` call themselves.
+#: What exports of each type of the setting ``exports`` call themselves, in lower case.
 _TYPES = {
-    "focus": frozenset({"FocusCost"}),
-    "actual": frozenset({"ActualCost", "Usage"}),
-    "amortized": frozenset({"AmortizedCost"}),
+    "focus": frozenset({"focuscost"}),
+    "actual": frozenset({"actualcost", "usage"}),
+    "amortized": frozenset({"amortizedcost"}),
 }
-
-#: Times have up to seven digits of a fraction, and may lack their zone, which is UTC.
-_FRACTION = re.compile(r"(\.\d{6})\d+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,33 +41,45 @@ class Run:
 
     Attributes:
         info: The manifest.
-        export: The export's resource id or name, in lower case.
+        name: The export's name, in lower case: Azure does not tell cases apart.
+        resource_id: The export's resource id, in lower case; empty where the manifest lacks it.
         type: The kind of data, in Azure's words.
-        run_id: The run; the manifest's ETag where that is missing.
-        month: The month of its first day, ``YYYY-MM``.
+        run_id: The run, as far as the manifest tells.
+        first: The first day that it covers.
+        last: The last one.
         submitted_at: When it was submitted (aware, UTC).
         parts: The data files.
-        rows: In all data files, where the manifest tells.
     """
 
     info: ObjectInfo
-    export: str
+    name: str
+    resource_id: str
     type: str
     run_id: str
-    month: str
+    first: date
+    last: date
     submitted_at: datetime
     parts: tuple[Part, ...]
-    rows: int | None
 
     def fits(self, export_type: str) -> bool:
         """Whether its data are those of a type of the setting ``exports``."""
-        return self.type in _TYPES[export_type]
+        return self.type.lower() in _TYPES[export_type]
+
+    @property
+    def month(self) -> str:
+        """The month of its first day, ``YYYY-MM``."""
+        return f"{self.first:%Y-%m}"
+
+    @property
+    def delivery_id(self) -> str:
+        """The run and its time: where files are overwritten, a run's id may come again with other data."""
+        return f"{self.run_id}-{self.submitted_at:%Y%m%dT%H%M%S.%fZ}"
 
     @property
     def scope(self) -> str | None:
         """The scope of cost that it covers, in lower case and without slashes at its ends, if it tells."""
-        scope, found, _ = self.export.partition("/providers/microsoft.costmanagement/exports/")
-        return scope.strip("/") if found else None
+        scope, found, _ = self.resource_id.partition("/providers/microsoft.costmanagement/exports/")
+        return scope if found else None
 
 
 def read_run(info: ObjectInfo, content: bytes, where: str) -> Run:
@@ -87,19 +95,41 @@ def read_run(info: ObjectInfo, content: bytes, where: str) -> Run:
     """
     manifest = parse_manifest(content, where)
     config, run = (_object(manifest, name, where) for name in ("exportConfig", "runInfo"))
-    blobs = manifest.get("blobs")
-    if not isinstance(blobs, list) or not all(isinstance(blob, dict) for blob in blobs):
-        raise broken_manifest(where, "no list blobs")
+    resource_id = str(config.get("resourceId") or "").lower().strip("/")
+    name = resource_id.rpartition("/")[2] or text_of(config, "exportName", where).lower()
+    kind = text_of(config, "type", where)
+    start = _moment(run, "startDate", where)
     return Run(
         info=info,
-        export=str(config.get("resourceId") or text_of(config, "exportName", where)).lower(),
-        type=text_of(config, "type", where),
-        run_id=str(run.get("runId") or info.etag),
-        month=month_of(_moment(run, "startDate", where)),
+        name=name,
+        resource_id=resource_id,
+        type=kind,
+        run_id=str(run.get("runId") or f"{name}-{kind}"),
+        first=start.date(),
+        last=_last_day(start, _moment(run, "endDate", where) if run.get("endDate") else None),
         submitted_at=_moment(run, "submittedTime", where),
-        parts=tuple(Part(text_of(blob, "blobName", where), _count(blob, "byteCount")) for blob in blobs),
-        rows=_count(manifest, "dataRowCount"),
+        parts=_parts(manifest, where),
     )
+
+
+def _parts(manifest: Mapping[str, Any], where: str) -> tuple[Part, ...]:
+    count = _count(manifest, "blobCount")
+    blobs = manifest.get("blobs")
+    if blobs is None and count == 0:
+        return ()
+    if not isinstance(blobs, list) or not all(isinstance(blob, dict) for blob in blobs):
+        raise broken_manifest(where, "no list blobs")
+    if count not in {None, len(blobs)}:
+        raise broken_manifest(where, f"{len(blobs)} blobs where blobCount says {count}")
+    return tuple(Part(text_of(blob, "blobName", where), _count(blob, "byteCount")) for blob in blobs)
+
+
+def _last_day(start: datetime, end: datetime | None) -> date:
+    """The last day of a run: some end at the first moment of the month that follows."""
+    if end is None:
+        return start.date().replace(day=monthrange(start.year, start.month)[1])
+    is_midnight = end > start and end == datetime(end.year, end.month, 1, tzinfo=UTC)
+    return max(start, end - timedelta(days=int(is_midnight))).date()
 
 
 def _object(manifest: Mapping[str, Any], name: str, where: str) -> dict[str, Any]:
@@ -115,9 +145,10 @@ def _count(values: Mapping[str, Any], name: str) -> int | None:
 
 
 def _moment(values: Mapping[str, Any], name: str, where: str) -> datetime:
+    """A time that must be there; one without a zone, as older manifests have, is in UTC."""
     text = text_of(values, name, where)
     try:
-        moment = datetime.fromisoformat(_FRACTION.sub(r"\1", text))
+        moment = datetime.fromisoformat(text)
     except ValueError as error:
         raise broken_manifest(where, f"'{text}' in place of a time in {name}") from error
     return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)

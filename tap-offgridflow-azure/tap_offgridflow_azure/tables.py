@@ -40,7 +40,7 @@ def cost_name(header: str) -> str:
     """A header of cost details, of any agreement and language, under the name of the stream."""
     localized = _LOCALIZED.fullmatch(header)
     spellings = (header, localized[1]) if localized else (header,)
-    found = (_names().get(squashed(spelling.strip())) for spelling in spellings)
+    found = (_names().get(squashed(spelling.replace(" ", ""))) for spelling in spellings)
     return next((name for name in found if name), header)
 
 
@@ -60,8 +60,8 @@ _COST = Table(
 ACTUAL_COST = replace(_COST, constants={"metric": "ActualCost"})
 AMORTIZED_COST = replace(_COST, constants={"metric": "AmortizedCost"})
 
-#: FOCUS 1.0, 1.0r2 and 1.2.
-FOCUS = focus_table(read_columns(_PACKAGE, "data/focus_columns.csv"))
+#: FOCUS 1.0, 1.0r2 and 1.2; tags may lack their braces there, too.
+FOCUS = replace(focus_table(read_columns(_PACKAGE, "data/focus_columns.csv")), prepare={"tags": with_braces})
 
 #: What each type of export holds.
 BY_EXPORT_TYPE = {"focus": FOCUS, "actual": ACTUAL_COST, "amortized": AMORTIZED_COST}

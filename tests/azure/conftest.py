@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import pytest
 
 from tests.azure.driving import Run, catalog, command, run_here, run_process
+from tests.azure.shelf import Shelf
 from tests.local_clouds.azure import LocalAzure
 
 if TYPE_CHECKING:
@@ -82,3 +83,9 @@ def run_tap(tmp_path: Path) -> RunTap:
         return run_here(config, state, selection)
 
     return run
+
+
+@pytest.fixture
+def shelf(tmp_path: Path, spool_dir: Path, run_tap: RunTap) -> Shelf:
+    """A folder of exports; nothing is published yet."""
+    return Shelf(tmp_path / "container", spool_dir, run_tap)
