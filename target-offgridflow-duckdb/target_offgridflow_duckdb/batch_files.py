@@ -1,12 +1,12 @@
-"""BATCH files: brought to this machine from wherever they are, and opened as what they hold."""
+"""BATCH files: brought to this machine from wherever they are, and JSON lines read from them."""
 
 from __future__ import annotations
 
-import io
 import os
-import shutil
 import tempfile
+import zlib
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
@@ -14,20 +14,20 @@ from urllib.request import url2pathname
 
 import fsspec
 from obstore.exceptions import BaseError
-from obstore.fsspec import FsspecStore
-from zlib_ng import gzip_ng
+from obstore.store import from_url
+from zlib_ng import gzip_ng, zlib_ng
 
-from offgridflow_common.errors import BadRequestError, NotFoundError, OffGridFlowError
+from offgridflow_common.errors import BadRequestError, FatalError, NotFoundError, OffGridFlowError
 from offgridflow_common.origins import is_loopback
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
 _COPY_BYTES: Final = 8 * 1024**2
-_BUFFER_BYTES: Final = 1024**2
-#: Protocols of object stores that obstore speaks, without pinning the clouds' own SDKs.
+#: Protocols of object stores, which obstore speaks without pinning the clouds' own libraries.
 _OBJECT_STORES: Final = {"s3", "s3a", "gs", "gcs", "az", "abfs", "abfss"}
 _ENDPOINTS: Final = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
+_DAMAGED: Final[Any] = (EOFError, OSError, zlib.error, zlib_ng.error)
 
 
 @contextmanager
@@ -37,63 +37,82 @@ def local_file(url: str, options: Mapping[str, Any]) -> Iterator[Path]:
     Args:
         url: A path, a ``file://`` URL, or that of an object: ``s3://``, ``gs://``, ``abfs://``, or of any
             other file system that fsspec has a library for.
-        options: What the file system is told: credentials, region, endpoint. What is missing comes from
-            the environment.
+        options: What the storage is told: credentials, region, endpoint. What is missing comes from the
+            environment.
 
     Raises:
         NotFoundError: It is not there.
         BadRequestError: It cannot be read.
     """
-    parts = urlsplit(url)
-    if parts.scheme in ("", "file"):
-        yield Path(url2pathname(parts.path) if parts.scheme else url)
+    protocol = urlsplit(url).scheme
+    if protocol in ("", "file"):
+        path = Path(url2pathname(urlsplit(url).path) if protocol else url)
+        if not path.is_file():
+            raise _unreadable(url, FileNotFoundError("no such file"))
+        yield path
         return
     with tempfile.TemporaryDirectory(prefix="target-offgridflow-duckdb-") as folder:
-        path = Path(folder) / "file"
+        path = Path(folder) / url.rpartition("/")[2]
+        pieces = _object if protocol in _OBJECT_STORES else _file
         try:
-            with _filesystem(parts.scheme, options).open(url, "rb") as source, path.open("wb") as copy:
-                shutil.copyfileobj(source, copy, _COPY_BYTES)
+            with path.open("wb") as copy:
+                copy.writelines(pieces(url, options))
         except (BaseError, OSError, ValueError, ImportError) as error:
             raise _unreadable(url, error) from error
         yield path
 
 
-def json_lines(path: Path, *, gzipped: bool, size: int) -> Iterator[list[bytes]]:
-    """The lines of a file, as many at once as have about ``size`` bytes; empty ones are left out."""
-    with _opened(path, gzipped=gzipped) as file:
-        while lines := file.readlines(size):
-            yield [line for line in lines if not line.isspace()]
+def json_lines(path: Path, *, gzipped: bool, size: int) -> Iterator[bytes]:
+    """Whole lines of a file, as many at once as have about ``size`` bytes.
+
+    Raises:
+        FatalError: The file is damaged.
+    """
+    try:
+        with _opened(path, gzipped=gzipped) as file:
+            while block := file.read(size):
+                yield block + file.readline()
+    except _DAMAGED as error:
+        raise FatalError(
+            asked=f"reading BATCH file {path}",
+            got=f"{type(error).__name__}: {error}",
+            do="the file is damaged, or not compressed as its message says: run the tap again",
+        ) from error
 
 
 def _opened(path: Path, *, gzipped: bool) -> IO[bytes]:
     if not gzipped:
         return path.open("rb")
-    unpacked: Any = gzip_ng.open(path, "rb")  # type: ignore[no-untyped-call]
-    return io.BufferedReader(unpacked, _BUFFER_BYTES)
+    file: IO[bytes] = gzip_ng.open(path, "rb")  # type: ignore[no-untyped-call]
+    return file
 
 
-def _filesystem(protocol: str, options: Mapping[str, Any]) -> Any:  # noqa: ANN401 - fsspec has no types
-    if protocol not in _OBJECT_STORES:
-        return fsspec.filesystem(protocol, **options)
+def _object(url: str, options: Mapping[str, Any]) -> Iterable[bytes]:
+    """The content of an object, piece by piece."""
+    protocol, _, place = url.partition("://")
+    container, _, key = place.partition("/")
     endpoint = next(filter(None, (options.get("endpoint"), *map(os.environ.get, _ENDPOINTS))), "")
     # Plain http is for this machine only.
     allowed = {"allow_http": is_loopback(urlsplit(endpoint).hostname or "")}
-    store: Any = FsspecStore
-    return store(protocol, **{"client_options": allowed, **options})
+    store: Any = from_url(f"{protocol}://{container}", **{"client_options": allowed, **options})
+    return map(bytes, store.get(key).stream(_COPY_BYTES))
+
+
+def _file(url: str, options: Mapping[str, Any]) -> Iterator[bytes]:
+    """The content of a file of any file system, piece by piece."""
+    with fsspec.open(url, "rb", **options) as file:
+        yield from iter(partial(file.read, _COPY_BYTES), b"")
 
 
 def _unreadable(url: str, error: Exception) -> OffGridFlowError:
-    shown = url.partition("?")[0]
-    first = str(error).strip().split("\n", 1)[0]
+    asked, got = f"reading BATCH file {url.partition('?')[0]}", str(error).strip().split("\n", 1)[0]
     if isinstance(error, FileNotFoundError):
         return NotFoundError(
-            asked=f"reading BATCH file {shown}",
-            got=first,
-            do="check that nothing removes files before they are loaded",
+            asked=asked, got=got, do="check that nothing removes files before they are loaded"
         )
     return BadRequestError(
-        asked=f"reading BATCH file {shown}",
-        got=f"{type(error).__name__}: {first}",
+        asked=asked,
+        got=f"{type(error).__name__}: {got}",
         do="check the credentials and the endpoint: those of the environment, or those of "
         "`batch_config.storage.params`",
     )

@@ -64,10 +64,8 @@ class RowReader:
             default = msgspec.NODEFAULT if column.name in required else nothing
             fields.append((self._fields[column.name], kind, msgspec.field(name=name, default=default)))
         row = msgspec.defstruct("Row", fields, kw_only=True, gc=False)
-        decode = msgspec.json.Decoder(row).decode
-        self._decode: Callable[[Any], Any] = (
-            (lambda record: decode(self._renamed(record))) if escaped else decode
-        )
+        self._decoder = msgspec.json.Decoder(row)
+        self._escaped = escaped
 
     def frame(self, records: Iterable[Any]) -> pl.DataFrame:
         """The columns of records.
@@ -79,8 +77,19 @@ class RowReader:
             MissingKeyPropertiesError: A record lacks a key.
             ContractBroken: A value does not have the type that the schema gives to its property.
         """
+        decode = self._decoder.decode
+        renamed = map(self._renamed, records) if self._escaped else records
+        return self._frame(lambda: [decode(record) for record in renamed])
+
+    def frame_of_lines(self, lines: bytes) -> pl.DataFrame:
+        """The columns of records, one on each line; the errors are those of :meth:`frame`."""
+        if self._escaped:
+            return self.frame(line for line in lines.splitlines() if not line.isspace())
+        return self._frame(lambda: self._decoder.decode_lines(lines))
+
+    def _frame(self, read: Callable[[], list[Any]]) -> pl.DataFrame:
         try:
-            rows = list(map(self._decode, records))
+            rows = read()
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             problem = str(error)
             for name, field in self._fields.items():

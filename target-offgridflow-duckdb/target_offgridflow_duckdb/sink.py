@@ -176,10 +176,10 @@ class DuckDbSink(BatchSink):
                 do="set the tap's `batch_config.encoding` to Parquet, or to JSON lines with gzip or nothing",
             )
 
-    def _frames(self, blocks: Iterable[Sequence[bytes]]) -> Iterator[pl.DataFrame]:
+    def _frames(self, blocks: Iterable[bytes]) -> Iterator[pl.DataFrame]:
         """Lines as frames that are as large as those of records."""
-        for lines in blocks:
-            self._held.append(self._reader.frame(lines))
+        for block in blocks:
+            self._held.append(self._reader.frame_of_lines(block))
             if sum(frame.estimated_size() for frame in self._held) >= _HELD_BYTES:
                 yield self._release()
         if self._held:
