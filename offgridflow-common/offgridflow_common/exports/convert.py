@@ -10,7 +10,7 @@ import polars as pl
 from offgridflow_common.columns import TIMESTAMP_FORMAT, Kind
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
 #: Up to here a number of 64 bits holds every integer.
 _EXACT_INTEGERS = 2**53
@@ -174,7 +174,7 @@ def _map(values: pl.Series, kind: Kind) -> pl.Series:
     texts = _nothing_is_null(values)
     # Few distinct maps stand in many rows: each is parsed once.
     distinct = texts.unique()
-    maps = pl.Series([_parse_map(text, kind) for text in distinct], dtype=kind.dtype)
+    maps = _maps([_parse_map(text, kind) for text in distinct], kind)
     positions = pl.int_range(len(distinct), eager=True)
     return maps.gather(texts.replace_strict(distinct, positions, return_dtype=pl.UInt32))
 
@@ -183,8 +183,29 @@ def _retyped_map(values: pl.Series, kind: Kind) -> pl.Series:
     """Maps whose values are of another type: no text, or a list of keys and values."""
     if not isinstance(values.dtype, pl.Map):
         return values.cast(kind.dtype)
-    rows = [None if row is None else _members(row, kind) for row in values]
-    return pl.Series(rows, dtype=kind.dtype)
+    return _maps([None if row is None else _members(row, kind) for row in values], kind)
+
+
+def _maps(rows: Sequence[dict[str, str | float | None] | None], kind: Kind) -> pl.Series:
+    """A series of maps, by way of flat columns of keys and values: many times faster than from dicts."""
+    numbers: list[int] = []
+    keys: list[str | None] = []
+    values: list[str | float | None] = []
+    for number, row in enumerate(rows):
+        given = row or {}
+        # One entry that is none, so that empty maps have a place, too.
+        numbers += [number] * (len(given) + 1)
+        keys += [None, *given]
+        values += [None, *given.values()]
+    value_dtype = Kind.STRING.dtype if kind is Kind.STRING_MAP else Kind.NUMBER.dtype
+    entries = pl.DataFrame(
+        {"number": numbers, "key": keys, "value": values},
+        schema={"number": pl.UInt32(), "key": pl.String(), "value": value_dtype},
+    )
+    is_member = pl.col("key").is_not_null()
+    members = pl.struct("key", "value").filter(is_member).alias("members")
+    maps = entries.group_by("number", maintain_order=True).agg(members)["members"].cast(kind.dtype)
+    return maps.set(pl.Series([row is None for row in rows], dtype=pl.Boolean), None)
 
 
 def _parse_map(text: str | None, kind: Kind) -> dict[str, str | float | None] | None:

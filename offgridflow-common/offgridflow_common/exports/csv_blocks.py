@@ -133,12 +133,11 @@ class CsvReader:
             if not marks:
                 break
             values = frame[name]
-            if found := int(values.str.count_matches(text, literal=True).sum()):
+            if values.str.contains(text, literal=True).any():
                 self._columns_with_lines.add(name)
-                frame.replace_column(
-                    frame.get_column_index(name), values.str.replace_all(text, "", literal=True)
-                )
-                marks -= found
+                marks -= int(values.str.count_matches(text, literal=True).sum())
+                unmarked = values.str.replace_all(text, "", literal=True)
+                frame.replace_column(frame.get_column_index(name), unmarked)
 
     def _complaint(self, lines: bytes) -> str:
         """What is wrong with the first record that does not fit the header."""
