@@ -159,13 +159,16 @@ class TargetOffgridflowDuckdb(LoadingTarget):
 
 def _secrets_in(config: Mapping[str, Any]) -> Iterator[str]:
     """Tokens of MotherDuck and of BATCH storage, from wherever they come."""
-    storage = (config.get("batch_config") or {}).get("storage") or {}
     parameters = parse_qsl(str(config.get("path")).partition("?")[2])
-    for name, value in (
-        *config.items(),
-        *parameters,
-        *(storage.get("params") or {}).items(),
-        *os.environ.items(),
-    ):
-        if isinstance(value, str) and _SECRET.search(name):
-            yield value
+    for name, value in (*_leaves(config), *parameters, *os.environ.items()):
+        if value and _SECRET.search(name):
+            yield str(value)
+
+
+def _leaves(config: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """All settings with their own names, those within others too."""
+    for name, value in config.items():
+        if isinstance(value, dict):
+            yield from _leaves(value)
+        else:
+            yield name, value
