@@ -5,10 +5,13 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 import pytest
+from uv import find_uv_bin
 
 from demo.pipeline import Pipeline
 
@@ -16,6 +19,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 PROJECT = Path(__file__).parents[2]
+
+#: A loader of others, and what it reads Parquet with.
+CSV_LOADER = ("meltanolabs-target-csv==0.5.0", "pyarrow==26.0.1")
 
 
 class Once(Protocol):
@@ -69,3 +75,17 @@ def meltano_home(plugins: Path) -> Home:
         return home
 
     return make
+
+
+@pytest.fixture(scope="session")
+def csv_loader(once: Once) -> Path:
+    """meltanolabs-target-csv, in an environment of its own."""
+
+    def install(folder: Path) -> None:
+        uv = (find_uv_bin(), "--quiet")
+        environment = folder / "venv"
+        subprocess.run([*uv, "venv", "--python", sys.executable, environment], check=True)
+        python = environment / "bin" / "python"
+        subprocess.run([*uv, "pip", "install", "--python", python, *CSV_LOADER], check=True)
+
+    return once("target-csv", install) / "venv" / "bin" / "target-csv"

@@ -41,8 +41,8 @@ if TYPE_CHECKING:
 MONTHS = ("2026-08", "2026-09", "2026-10")
 _ROWS = 3000
 _FILES = 4
-#: A month is restated after so many kills.
-_KILLS_OF_A_STATE = 10
+#: A month is restated after so many kills, so that there is always something to read.
+_KILLS_OF_A_STATE = 5
 #: Kills that come later than this part of a whole run would find it finished.
 _LATEST = 0.95
 _VIEWS = ("deliveries", "cost_and_usage", "carbon_emissions", "water_allocation", "activities")
@@ -64,7 +64,7 @@ def soak(
     Args:
         folder: An empty folder.
         home: Folder of Meltano's plugins; by default the project's.
-        kills: How many.
+        kills: How many; runs that end before their moment do not count.
         seed: Of the moments.
         say: Told of each.
 
@@ -75,23 +75,25 @@ def soak(
     source = FolderStore(folder / "source")
     for name in ("killed", "undisturbed"):
         (folder / name).mkdir()
-    outcomes = []
+    outcomes: list[bool] = []
     with reporting() as sustainability:
         killed, undisturbed = (
             pipeline(folder / name, home, folder / "source", sustainability)
             for name in ("killed", "undisturbed")
         )
-        for state, first in enumerate(range(0, kills, _KILLS_OF_A_STATE), start=1):
+        state = 0
+        while sum(outcomes) < kills:
+            state += 1
             restated = MONTHS if state == 1 else [chance.choice(MONTHS)]
             rows = {month: chance.randint(_ROWS // 2, _ROWS) for month in restated}
             deliver(source, rows, seed=state, files=_FILES)
             seconds = undisturbed.run().seconds
-            for number in range(first, min(first + _KILLS_OF_A_STATE, kills)):
+            for _ in range(min(_KILLS_OF_A_STATE, kills - sum(outcomes))):
                 moment = chance.uniform(0, seconds * _LATEST)
                 outcomes.append(_kill(killed, moment))
                 assert_listed_deliveries_are_complete(folder / "killed" / "demo.duckdb")
                 when = "in time" if outcomes[-1] else "too late"
-                say(f"kill {number + 1} of {kills}, after {moment:.1f} s: {when}")
+                say(f"kill {sum(outcomes)} of {kills}, after {moment:.1f} s: {when}")
         killed.run("--force")
     databases = [folder / name / "demo.duckdb" for name in ("killed", "undisturbed")]
     for database in databases:

@@ -5,17 +5,16 @@ from __future__ import annotations
 import csv
 import json
 import subprocess
-import sys
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from ruamel.yaml import YAML
-from uv import find_uv_bin
 
 from tap_offgridflow_aws.tap import TapOffgridflowAws
 from tests.e2e.conftest import PROJECT
 from tests.e2e.loaded import ask, differences
+from tests.e2e.piping import messages_of_the_tap, pipe
 from tests.local_clouds.cur2 import cur2_table
 from tests.local_clouds.exports import FolderStore, publish_cur2
 
@@ -28,34 +27,12 @@ if TYPE_CHECKING:
 MONTHS = ("2026-08", "2026-09")
 ROWS = 1000
 BATCH_ROWS = 300
-CSV_LOADER = "meltanolabs-target-csv==0.5.0"
 EXECUTION_ID = "3b6f0d52-7d0e-4a57-8a4b-6d1f8f0c0011"
-
-
-def pipe(loader: Path, config: dict[str, Any], messages: bytes, folder: Path) -> None:
-    settings = folder / "loader.json"
-    settings.write_text(json.dumps(config))
-    done = subprocess.run(
-        [loader, "--config", settings], input=messages, capture_output=True, cwd=folder, check=False
-    )
-    assert done.returncode == 0, done.stderr.decode()
 
 
 @pytest.fixture(scope="module")
 def duckdb_loader(plugins: Path) -> Path:
     return plugins / "loaders" / "target-duckdb" / "venv" / "bin" / "target-duckdb"
-
-
-@pytest.fixture(scope="module")
-def csv_loader(once: Once) -> Path:
-    def install(folder: Path) -> None:
-        uv = (find_uv_bin(), "--quiet")
-        environment = folder / "venv"
-        subprocess.run([*uv, "venv", "--python", sys.executable, environment], check=True)
-        python = environment / "bin" / "python"
-        subprocess.run([*uv, "pip", "install", "--python", python, CSV_LOADER], check=True)
-
-    return once("target-csv", install) / "venv" / "bin" / "target-csv"
 
 
 @pytest.fixture(scope="module")
@@ -71,24 +48,11 @@ def source(once: Once) -> Path:
                 data=cur2_table(ROWS, seed, month),
                 execution_id=EXECUTION_ID.replace("0011", month.replace("-", "")[2:]),
             )
-        (folder / "messages").write_bytes(messages_of_the_tap(folder))
+        exports = [{"type": "cur2", "url": (folder / "exports/bills").as_uri()}]
+        messages = messages_of_the_tap(folder, {"exports": exports}, ["cost_and_usage", "deliveries"])
+        (folder / "messages").write_bytes(messages)
 
     return once("export", make)
-
-
-def messages_of_the_tap(folder: Path) -> bytes:
-    exports = [{"type": "cur2", "url": (folder / "exports/bills").as_uri()}]
-    config = folder / "config.json"
-    config.write_text(json.dumps({"exports": exports}))
-    tap = (sys.executable, "-m", "tap_offgridflow_aws", "--config", config)
-    found = subprocess.run([*tap, "--discover"], capture_output=True, check=True)
-    catalog = json.loads(found.stdout)
-    for stream in catalog["streams"]:
-        for entry in stream["metadata"]:
-            entry["metadata"]["selected"] = stream["stream"] in {"cost_and_usage", "deliveries"}
-    (folder / "catalog.json").write_text(json.dumps(catalog))
-    done = subprocess.run([*tap, "--catalog", folder / "catalog.json"], capture_output=True, check=True)
-    return done.stdout
 
 
 def test_every_value_of_every_column_lands_in_duckdb_in_whatever_batches(
