@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import pytest
 
+from tests.azure.answers import ONE
 from tests.azure.driving import Run, catalog, command, run_here, run_process
 from tests.azure.shelf import Shelf
 from tests.local_clouds.azure import LocalAzure
+from tests.local_clouds.azure_discovery import Subscription
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
     from pathlib import Path
 
 
@@ -89,3 +91,16 @@ def run_tap(tmp_path: Path) -> RunTap:
 def shelf(tmp_path: Path, spool_dir: Path, run_tap: RunTap) -> Shelf:
     """A folder of exports; nothing is published yet."""
     return Shelf(tmp_path / "container", spool_dir, run_tap)
+
+
+@pytest.fixture
+def read_usage(shelf: Shelf, azure: LocalAzure, tap_config: Config) -> Callable[..., Run]:
+    """Makes activities of exports of some types, which must succeed; there are no emissions."""
+    azure.discovery.subscriptions = [Subscription(ONE, "Shop")]
+    azure.carbon.available = ("2026-08", "2026-09")
+
+    def read(*types: str, **options: Any) -> Run:
+        settings = tap_config(auth_method="client_secret")
+        return shelf.read(*types, select=("activities", "deliveries"), **(settings | options))
+
+    return read

@@ -76,7 +76,8 @@ def _activities(
         for scope, method in _METHODS.items()
     )
     one_each = facts.group_by(*_FACT, "unit", "scope", "accounting_method", maintain_order=True).agg(
-        pl.col("quantity").cast(_EXACT).sum().cast(pl.Float64)
+        # What is read back of so many places may be off in the last digit of a float.
+        pl.col("quantity").cast(_EXACT).sum().cast(pl.Float64).round_sig_figs(15)
     )
     return reported_emissions(
         one_each.with_columns(source=pl.lit(source), import_batch_id=pl.lit(batch_of(retrieved_at))), mapping
