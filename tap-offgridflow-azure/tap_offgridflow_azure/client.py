@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import logging
-import re
+import math
 import threading
-from functools import cached_property, partial
+from http import HTTPStatus
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -15,26 +15,15 @@ import azure.identity
 from azure.core.credentials import AccessToken, AccessTokenInfo
 from azure.storage.blob import ContainerClient
 
-from offgridflow_common.errors import (
-    AuthError,
-    ConfigError,
-    ErrorClass,
-    ErrorTable,
-    OffGridFlowError,
-    PermissionDenied,
-    SourceChanged,
-    Throttled,
-    causes,
-    classify,
-    error_type,
-)
+from offgridflow_common.errors import ConfigError, ErrorClass, ErrorTable
 from offgridflow_common.http import ApiClient
 from offgridflow_common.pagination import CursorPager
 from offgridflow_common.rate_limit import TokenBucket
 from tap_offgridflow_azure import error_codes
 from tap_offgridflow_azure.clouds import IMPACT_SCOPE, STORAGE_SCOPE
+from tap_offgridflow_azure.failures import Wire, sign_in_error, storage_error
 from tap_offgridflow_azure.throttling import FIRST_PAUSE, LONGEST_PAUSE, CostManagementClient
-from tap_offgridflow_azure.tokens import TokenAuth, TokenSource
+from tap_offgridflow_azure.tokens import TokenAuth, TokenSource, claims_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -45,8 +34,9 @@ if TYPE_CHECKING:
     from tap_offgridflow_azure.settings import AzureSettings
     from tap_offgridflow_azure.tokens import Token
 
-# It tells of each failure twice, and of each request; the tap says what matters.
-logging.getLogger("azure").setLevel(logging.CRITICAL)
+# They tell of each failure twice, quote answers, and tell of each request; the tap says what matters.
+for _name in ("azure", "msal"):
+    logging.getLogger(_name).setLevel(logging.CRITICAL)
 
 T = TypeVar("T")
 
@@ -61,39 +51,54 @@ _ONE_ATTEMPT: Mapping[str, Any] = MappingProxyType(
     {"retry_total": 0, "retry_connect": 0, "retry_read": 0, "retry_status": 0, "redirect_max": 0}
 )
 
-#: Ways to sign in that never reach the token service if nothing is set up: then it is not the network.
-_FOUND_ON_THE_WAY = frozenset({"managed_identity", "cli", "default"})
+#: Seconds to connect to the endpoint of managed identities, which is on the machine or there is none.
+_NEARBY_SECONDS = 2
 
-_AADSTS = re.compile(r"AADSTS(\d+)")
+#: Bytes of one request for a part of a blob, of which the SDK holds two or three at a time.
+_PART_BYTES = 16 * 1024 * 1024
+
 _TABLE = ErrorTable(
     by_code=error_codes.BY_CODE,
     by_exception=(
-        (azure.core.exceptions.AzureError, ErrorClass.UNKNOWN),
-        (azure.core.exceptions.HttpResponseError, ErrorClass.UNKNOWN),
         (azure.core.exceptions.ServiceRequestError, ErrorClass.TRANSIENT),
         (azure.core.exceptions.ServiceResponseError, ErrorClass.TRANSIENT),
         (azure.core.exceptions.DecodeError, ErrorClass.TRANSIENT),
         (azure.core.exceptions.ClientAuthenticationError, ErrorClass.AUTH),
         (azure.core.exceptions.ResourceNotFoundError, ErrorClass.NOT_FOUND),
+        (azure.core.exceptions.TooManyRedirectsError, ErrorClass.FATAL),
     ),
 )
 
 
 class AzureClient:
-    """Asks Azure, with tokens that are renewed in time.
+    """Asks Azure, with tokens that are renewed in time; safe to use from several threads.
 
     Args:
         settings: The tap's settings.
         pipeline: Limits, traces and retries each request.
+
+    Attributes:
+        pager: Asks for page after page.
+        arm: Azure Resource Manager.
+        costs: Cost Management, which is part of Azure Resource Manager and has limits of its own.
+        impact: Cloud for Sustainability.
     """
 
     def __init__(self, settings: AzureSettings, pipeline: RequestPipeline) -> None:
         self._settings = settings
         self._pipeline = pipeline
         self.pager = CursorPager(max_pages=settings.max_pages)
+        arm = TokenAuth(self._tokens(settings.cloud.arm_scope))
+        self.arm = self._api(ApiClient, settings.arm_url, arm, pipeline)
+        self.costs = self._api(
+            CostManagementClient, settings.arm_url, arm, self._costs_pipeline(), headers=_CLIENT_TYPE
+        )
+        impact = TokenAuth(self._tokens(IMPACT_SCOPE))
+        key = {"Ocp-Apim-Subscription-Key": settings.impact_subscription_key or ""}
+        self.impact = self._api(ApiClient, settings.impact_url, impact, pipeline, headers=key)
+        self._storage_tokens = self._tokens(STORAGE_SCOPE)
         self._containers: dict[str, ContainerClient] = {}
-        # The spool's thread asks for blobs, too.
-        self._making = threading.Lock()
+        self._guard = threading.Lock()
 
     @property
     def clock(self) -> Clock:
@@ -108,32 +113,6 @@ class AzureClient:
         """
         self._pipeline.wait(seconds)
 
-    @cached_property
-    def arm(self) -> ApiClient:
-        """Azure Resource Manager."""
-        return self._api(ApiClient, self._settings.arm_url, self._arm_auth, self._pipeline)
-
-    @cached_property
-    def costs(self) -> ApiClient:
-        """Cost Management, which is part of Azure Resource Manager and has limits of its own."""
-        settings = self._settings
-        limiter = TokenBucket(
-            settings.rate_limit_per_second, settings.rate_limit_capacity, self._pipeline.clock
-        )
-        pipeline = self._pipeline.apart(
-            limiter, throttled_initial=FIRST_PAUSE, throttled_maximum=LONGEST_PAUSE
-        )
-        return self._api(
-            CostManagementClient, settings.arm_url, self._arm_auth, pipeline, headers=_CLIENT_TYPE
-        )
-
-    @cached_property
-    def impact(self) -> ApiClient:
-        """Cloud for Sustainability."""
-        key = {"Ocp-Apim-Subscription-Key": self._settings.impact_subscription_key or ""}
-        auth = TokenAuth(self._tokens(IMPACT_SCOPE))
-        return self._api(ApiClient, self._settings.impact_url, auth, self._pipeline, headers=key)
-
     def attempt(self, container_url: str, asked: str, send: Callable[[ContainerClient], T]) -> T:
         """Run ``send`` through the pipeline: the request to Blob Storage, and the reading of its body.
 
@@ -147,21 +126,44 @@ class AzureClient:
         """
         return self._pipeline.call(
             asked.partition(" ")[0] + " blobs",
-            lambda: send(self._container(container_url)),
-            partial(_storage_error, asked=asked),
+            lambda: self._renewed_once(container_url, send),
+            lambda error: storage_error(error, asked, _TABLE, self.clock),
         )
 
-    @cached_property
-    def _arm_auth(self) -> TokenAuth:
-        return TokenAuth(self._tokens(self._settings.cloud.arm_scope))
+    def _renewed_once(self, container_url: str, send: Callable[[ContainerClient], T]) -> T:
+        """Send, and once more with a new token if the last one is refused."""
+        try:
+            return send(self._container(container_url))
+        except azure.core.exceptions.HttpResponseError as error:
+            if error.status_code != HTTPStatus.UNAUTHORIZED:
+                raise
+            headers = getattr(error.response, "headers", {})
+        self._storage_tokens.renew(claims_of(headers.get("WWW-Authenticate", "")))
+        with self._guard:
+            # Each keeps the token that it was given last.
+            self._containers.clear()
+        return send(self._container(container_url))
 
-    @cached_property
-    def _storage_tokens(self) -> TokenSource:
-        return self._tokens(STORAGE_SCOPE)
+    def _container(self, url: str) -> ContainerClient:
+        with self._guard:
+            if url not in self._containers:
+                self._containers[url] = ContainerClient.from_container_url(
+                    url,
+                    credential=_StorageCredential(self._storage_tokens),
+                    api_version=_BLOB_VERSION,
+                    max_single_get_size=_PART_BYTES,
+                    max_chunk_get_size=_PART_BYTES,
+                    **_transport(self._settings),
+                )
+            return self._containers[url]
 
     def _tokens(self, scope: str) -> TokenSource:
-        translate = partial(_sign_in_error, method=self._settings.auth_method)
-        return TokenSource(lambda: _Credential(self._settings), scope, translate, self._pipeline.clock)
+        return TokenSource(lambda: _Credential(self._settings, self.clock), scope, self.clock)
+
+    def _costs_pipeline(self) -> RequestPipeline:
+        settings = self._settings
+        limiter = TokenBucket(settings.rate_limit_per_second, settings.rate_limit_capacity, self.clock)
+        return self._pipeline.apart(limiter, throttled_initial=FIRST_PAUSE, throttled_maximum=LONGEST_PAUSE)
 
     def _api(
         self,
@@ -179,24 +181,10 @@ class AzureClient:
             timeout=settings.request_timeout_seconds,
             error_tables=(_TABLE,),
             verify=str(settings.ca_bundle) if settings.ca_bundle else True,
+            describe=error_codes.describe,
             advise=_advise,
             headers=headers,
         )
-
-    def _container(self, url: str) -> ContainerClient:
-        with self._making:
-            if url not in self._containers:
-                settings = self._settings
-                self._containers[url] = ContainerClient.from_container_url(
-                    url,
-                    credential=_StorageCredential(self._storage_tokens),
-                    api_version=_BLOB_VERSION,
-                    connection_timeout=settings.request_timeout_seconds,
-                    read_timeout=settings.request_timeout_seconds,
-                    connection_verify=str(settings.ca_bundle) if settings.ca_bundle else True,
-                    **_ONE_ATTEMPT,
-                )
-            return self._containers[url]
 
 
 def open_unchanged(container: ContainerClient, name: str, etag: str) -> Any:  # noqa: ANN401 - the SDK's stream
@@ -213,68 +201,81 @@ class _Credential:
     revoked token back.
     """
 
-    def __init__(self, settings: AzureSettings) -> None:
+    def __init__(self, settings: AzureSettings, clock: Clock) -> None:
+        self._settings = settings
+        self._wire = Wire(clock)
+        hooks = {"raw_request_hook": self._wire.asked, "raw_response_hook": self._wire.answered}
         try:
-            self._credential = _CREDENTIALS[settings.auth_method](settings)
-        except ValueError as error:
+            self._credential = _CREDENTIALS[settings.auth_method](settings, {**_transport(settings), **hooks})
+        except (ValueError, TypeError, OSError) as error:
             raise ConfigError(
                 asked=f"preparing to sign in by {settings.auth_method.replace('_', ' ')}",
                 got=str(error),
-                do="check tenant_id, client_id, authority_url and the certificate with its password",
+                do=error_codes.NOT_PREPARED,
             ) from error
 
     def fetch(self, scope: str, claims: str | None) -> Token:
-        found: Token = self._credential.get_token_info(scope, options={"claims": claims} if claims else {})
+        settings = self._settings
+        try:
+            found: Token = self._credential.get_token_info(
+                scope, options={"claims": claims} if claims else {}
+            )
+        except Exception as error:
+            raise sign_in_error(error, settings.auth_method, settings.authority_url, self._wire) from error
         return found
 
 
-def _common(settings: AzureSettings) -> dict[str, Any]:
+def _transport(settings: AzureSettings) -> dict[str, Any]:
+    """How the SDK sends requests."""
     return {
-        "authority": settings.authority_url,
-        "disable_instance_discovery": settings.private_authority,
         "connection_timeout": settings.request_timeout_seconds,
         "read_timeout": settings.request_timeout_seconds,
-        **({"connection_verify": str(settings.ca_bundle)} if settings.ca_bundle else {}),
+        "connection_verify": str(settings.ca_bundle) if settings.ca_bundle else True,
         **_ONE_ATTEMPT,
     }
 
 
-def _ids(settings: AzureSettings) -> dict[str, Any]:
-    return {
-        name: value
-        for name, value in (("tenant_id", settings.tenant_id), ("client_id", settings.client_id))
-        if value
-    }
+def _authority(settings: AzureSettings) -> dict[str, Any]:
+    return {"authority": settings.authority_url, "disable_instance_discovery": settings.private_authority}
 
 
-def _certificate(settings: AzureSettings) -> Any:  # noqa: ANN401 - a credential of the SDK's, as below
-    return azure.identity.CertificateCredential(
+def _given(**values: Any) -> dict[str, Any]:  # noqa: ANN401 - what the SDK takes
+    return {name: value for name, value in values.items() if value}
+
+
+_CREDENTIALS: Mapping[str, Callable[[AzureSettings, dict[str, Any]], Any]] = {
+    "client_secret": lambda settings, transport: azure.identity.ClientSecretCredential(
+        settings.tenant_id or "",
+        settings.client_id or "",
+        settings.client_secret or "",
+        **_authority(settings),
+        **transport,
+    ),
+    "certificate": lambda settings, transport: azure.identity.CertificateCredential(
         settings.tenant_id or "",
         settings.client_id or "",
         str(settings.certificate_path),
         password=settings.certificate_password,
-        **_common(settings),
-    )
-
-
-def _default(settings: AzureSettings) -> Any:  # noqa: ANN401
-    managed = {"managed_identity_client_id": settings.client_id} if settings.client_id else {}
-    return azure.identity.DefaultAzureCredential(**managed, **_common(settings))
-
-
-_CREDENTIALS: Mapping[str, Callable[[AzureSettings], Any]] = {
-    "client_secret": lambda settings: azure.identity.ClientSecretCredential(
-        settings.tenant_id or "", settings.client_id or "", settings.client_secret or "", **_common(settings)
+        **_authority(settings),
+        **transport,
     ),
-    "certificate": _certificate,
-    "workload_identity": lambda settings: azure.identity.WorkloadIdentityCredential(
-        **_ids(settings), **_common(settings)
+    "workload_identity": lambda settings, transport: azure.identity.WorkloadIdentityCredential(
+        **_given(tenant_id=settings.tenant_id, client_id=settings.client_id),
+        **_authority(settings),
+        **transport,
     ),
-    "managed_identity": lambda settings: azure.identity.ManagedIdentityCredential(
-        client_id=settings.client_id, **_ONE_ATTEMPT
+    "managed_identity": lambda settings, transport: azure.identity.ManagedIdentityCredential(
+        client_id=settings.client_id, **{**transport, "connection_timeout": _NEARBY_SECONDS}
     ),
-    "cli": lambda settings: azure.identity.AzureCliCredential(tenant_id=settings.tenant_id or ""),
-    "default": _default,
+    "cli": lambda settings, _transport: azure.identity.AzureCliCredential(
+        tenant_id=settings.tenant_id or "", process_timeout=math.ceil(settings.request_timeout_seconds)
+    ),
+    "default": lambda settings, transport: azure.identity.DefaultAzureCredential(
+        **_given(managed_identity_client_id=settings.client_id),
+        process_timeout=math.ceil(settings.request_timeout_seconds),
+        **_authority(settings),
+        **transport,
+    ),
 }
 
 
@@ -293,64 +294,6 @@ class _StorageCredential:
         """The token of the tap, for whatever scope the SDK thinks it needs."""
         token = self._source.token()
         return AccessTokenInfo(token.token, token.expires_on)
-
-
-def _sign_in_error(error: Exception, method: str) -> OffGridFlowError:
-    """Turn what azure-identity raised into an error of ours.
-
-    All of its errors are of one type, a wrong secret as well as a network that is down. The number behind
-    AADSTS tells; where there is none, the token service was not reached, or did not answer as one.
-    """
-    if isinstance(error, OffGridFlowError):
-        return error
-    number = next(iter(_AADSTS.findall(str(error))), None)
-    asked = f"signing in by {method.replace('_', ' ')}"
-    got = str(error).partition("\n")[0]
-    if number:
-        found, do = error_codes.AADSTS.get(int(number), (ErrorClass.AUTH, error_codes.SIGN_IN))
-        return error_type(found)(asked=asked, got=got, do=do, code=f"AADSTS{number}")
-    if method in _FOUND_ON_THE_WAY:
-        return AuthError(asked=asked, got=got, do=error_codes.NOT_SIGNED_IN)
-    if any(type(cause) is ValueError for cause in causes(error)):
-        # msal: what answered is no authority, or knows no such tenant.
-        return ConfigError(asked=asked, got=got, do=error_codes.NO_AUTHORITY)
-    # The type of the error says nothing: it never was about the credentials.
-    found = ErrorClass.FATAL if _never_heals(error) else ErrorClass.TRANSIENT
-    return error_type(found)(asked=asked, got=got, do=error_codes.UNREACHABLE)
-
-
-def _never_heals(error: Exception) -> bool:
-    """Whether what is behind an error of the SDK, such as an untrusted certificate, stays as it is."""
-    behind = (getattr(cause, "inner_exception", None) for cause in causes(error))
-    return any(inner and classify(inner) is ErrorClass.FATAL for inner in behind)
-
-
-def _storage_error(error: Exception, asked: str) -> OffGridFlowError:
-    """Turn what azure-storage-blob raised into an error of ours."""
-    status = getattr(error, "status_code", None)
-    code = getattr(error, "error_code", None)
-    code = str(getattr(code, "value", code)) if code else None
-    headers = getattr(getattr(error, "response", None), "headers", None) or {}
-    found = classify(error, tables=(_TABLE,), code=code, status=status)
-    found = ErrorClass.FATAL if _never_heals(error) else found
-    got = str(getattr(error, "message", None) or error).partition("\n")[0]
-    return _storage_kind(found, status, code)(
-        asked=asked,
-        got=got or type(error).__name__,
-        do=error_codes.storage_advice(found, code, status),
-        code=code,
-        request_id=headers.get("x-ms-request-id"),
-    )
-
-
-def _storage_kind(found: ErrorClass, status: int | None, code: str | None) -> type[OffGridFlowError]:
-    if code in error_codes.CHANGED or status == 412:  # noqa: PLR2004 - as HTTP has it
-        return SourceChanged
-    if code == "ServerBusy":
-        return Throttled
-    if found is ErrorClass.AUTH and status == 403:  # noqa: PLR2004 - as HTTP has it
-        return PermissionDenied
-    return error_type(found)
 
 
 def _advise(found: ErrorClass, code: str | None, response: Response) -> str:

@@ -5,9 +5,16 @@ From the error references of Azure Resource Manager, Cost Management, Storage an
 
 from __future__ import annotations
 
+import json
 import re
+from http import HTTPStatus
+from typing import TYPE_CHECKING
 
 from offgridflow_common.errors import ErrorClass
+from offgridflow_common.responses import describe_json
+
+if TYPE_CHECKING:
+    from offgridflow_common.responses import Description, Response
 
 _TOKENS = frozenset(
     {
@@ -97,10 +104,11 @@ BY_CODE = {
     **dict.fromkeys(THROTTLED | _TRANSIENT | CHANGED, ErrorClass.TRANSIENT),
 }
 
-#: What the token service says, by the number after AADSTS: its class, and what to do.
 _MISTAKEN = "check that client_secret is the value of the secret, not its id"
 _APPLICATION = "check tenant_id, client_id and azure_cloud"
-_SERVICE = "run again later: the token service does not keep up"
+OVERLOADED = "run again later: the token service does not keep up"
+
+#: What the token service says, by the number after AADSTS: its class, and what to do.
 AADSTS = {
     7000215: (ErrorClass.AUTH, _MISTAKEN),
     7000222: (ErrorClass.AUTH, "make a new client secret: this one has expired"),
@@ -123,7 +131,7 @@ AADSTS = {
     900432: (ErrorClass.BAD_REQUEST, _APPLICATION),
     53003: (ErrorClass.AUTH, "ask an administrator: a conditional access policy blocks the sign-in"),
     530032: (ErrorClass.AUTH, "ask an administrator: a security policy of the directory blocks the sign-in"),
-    **dict.fromkeys((90055, 90006, 90012, 90024, 90033, 90090, 50000), (ErrorClass.TRANSIENT, _SERVICE)),
+    **dict.fromkeys((90055, 90006, 90012, 90024, 90033, 90090, 50000), (ErrorClass.TRANSIENT, OVERLOADED)),
 }
 
 #: What the identity lacks, by what was asked; the first that fits counts.
@@ -153,10 +161,21 @@ _ADVICE = {
     "ca_bundle names others",
     ErrorClass.UNKNOWN: "look the code up in Azure's documentation, and report it",
 }
-#: Of signing in: numbers that are not listed; nothing to sign in with; another answer than that of
-#: a token service; none.
+#: Where the code says more than its class.
+_ADVICE_BY_CODE = {
+    "InvalidAuthenticationTokenTenant": "set tenant_id to the directory that the subscriptions belong to",
+    "InvalidAuthenticationTokenAudience": "check azure_cloud: the token is for another cloud",
+}
+
+#: Of signing in: numbers that are not listed; what the SDK refuses to try; nothing to sign in with; a file
+#: that cannot be read; another answer than that of a token service; none.
 SIGN_IN = "look the number up among Microsoft Entra's errors, and check the settings of signing in"
+NOT_PREPARED = (
+    "check tenant_id, client_id, authority_url, the certificate with its password, and for workload_identity "
+    "AZURE_FEDERATED_TOKEN_FILE"
+)
 NOT_SIGNED_IN = "check auth_method and what it looks for: environment, managed identity, or `az login`"
+NO_FILE = "check AZURE_FEDERATED_TOKEN_FILE or certificate_path, and who may read the file"
 NO_AUTHORITY = "check tenant_id, azure_cloud and authority_url"
 UNREACHABLE = (
     "check the network, the proxy, authority_url and ca_bundle: the token service was not reached, "
@@ -166,12 +185,51 @@ UNREACHABLE = (
 _VIEW_CHARGES = (
     "check the credentials; Cost Management also answers this where 'view charges' is off for the enrolment"
 )
+_DOWN = frozenset({HTTPStatus.INTERNAL_SERVER_ERROR, HTTPStatus.SERVICE_UNAVAILABLE})
 _WAIT_AN_HOUR = "run again in an hour, as Cost Management asks for after such errors"
+
+
+#: Codes of answers that come without one.
+_CODE_OF_STATUS: dict[int, str] = {HTTPStatus.NOT_ACCEPTABLE: "NotAcceptable"}
+
+
+def describe(response: Response) -> Description:
+    """Find code, message and request id in an error answer; never raises.
+
+    Beside the shapes that are common, details are told where the error has some, and the text of an answer
+    that is plain text. Pages of gateways are not quoted.
+    """
+    code, message, request_id = describe_json(response)
+    told = (message, *_details(response.body)) if message else (_plain_text(response),)
+    return (
+        code or _CODE_OF_STATUS.get(response.status),
+        " ".join(part for part in told if part) or None,
+        request_id,
+    )
+
+
+def _details(body: bytes) -> list[str]:
+    """What ``{"error": {"details": [{"code", "message"}]}}`` adds to the error's own message."""
+    error = json.loads(body)
+    error = error.get("error") if isinstance(error, dict) else None
+    details = error.get("details") if isinstance(error, dict) else None
+    entries = [entry for entry in details if isinstance(entry, dict)] if isinstance(details, list) else []
+    return [f"{entry.get('code')}: {entry.get('message')}" for entry in entries]
+
+
+def _plain_text(response: Response) -> str | None:
+    kind = str(response.headers.get("Content-Type", ""))
+    return response.body.decode(errors="replace") if kind.startswith("text/plain") else None
 
 
 def role_for(asked: str) -> str | None:
     """The role that allows what was asked, given as a method and a URL; None if no role is known for it."""
     return next((role for pattern, role in _ROLES if re.search(pattern, asked, re.IGNORECASE)), None)
+
+
+def is_denied(status: int | None, code: str | None) -> bool:
+    """Whether the identity is known, but not allowed: not where its token is what is refused."""
+    return code in DENIED or (status == HTTPStatus.FORBIDDEN and code not in _TOKENS)
 
 
 def advice(found: ErrorClass, code: str | None, status: int | None, asked: str) -> str:
@@ -183,20 +241,21 @@ def advice(found: ErrorClass, code: str | None, status: int | None, asked: str) 
         status: The HTTP status.
         asked: What was asked.
     """
-    forbidden = status == 403 or code in DENIED  # noqa: PLR2004 - as HTTP has it
     costs = "/microsoft.costmanagement/" in asked.lower()
-    if forbidden and (role := role_for(asked)):
+    if is_denied(status, code) and (role := role_for(asked)):
         return f"give the identity {role}"
-    if costs and status == 401:  # noqa: PLR2004 - as HTTP has it
+    if code in _ADVICE_BY_CODE:
+        return _ADVICE_BY_CODE[code]
+    if costs and status == HTTPStatus.UNAUTHORIZED:
         return _VIEW_CHARGES
-    if costs and found is ErrorClass.TRANSIENT and status in {500, 503}:
+    if costs and found is ErrorClass.TRANSIENT and status in _DOWN:
         return _WAIT_AN_HOUR
     return _ADVICE[found]
 
 
 def storage_advice(found: ErrorClass, code: str | None, status: int | None) -> str:
     """What to do about an error of Blob Storage."""
-    if status == 403 or code in DENIED:  # noqa: PLR2004 - as HTTP has it
+    if is_denied(status, code):
         return f"give the identity {STORAGE_ROLE}, and let the account's firewall admit this machine"
     if code in CHANGED:
         return "the period is read again"

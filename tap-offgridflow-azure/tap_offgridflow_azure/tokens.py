@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import base64
+import json
+import logging
+import math
 import re
 import threading
 from typing import TYPE_CHECKING, Protocol
@@ -18,17 +21,25 @@ if TYPE_CHECKING:
     import requests
 
     from offgridflow_common.clock import Clock
-    from offgridflow_common.errors import OffGridFlowError
+
+logger = logging.getLogger(__name__)
+
+#: How long before it expires a token is asked for anew.
+_EARLY_SECONDS = 300
 
 #: A token that is good for less than this may expire on its way.
 _LEAST_SECONDS = 60
 
+#: How often a new token is asked for while the last one is still good.
+_PAUSE_SECONDS = 30
+
 _CLAIMS = re.compile(r'\berror="?insufficient_claims"?.*?\bclaims="([^"]+)"', re.IGNORECASE | re.DOTALL)
 _CLAIMS_FIRST = re.compile(r'\bclaims="([^"]+)".*?\berror="?insufficient_claims"?', re.IGNORECASE | re.DOTALL)
+_URL_SAFE = str.maketrans("+/", "-_")
 
 
 class Token(Protocol):
-    """An access token and until when it is good, in seconds since 1970."""
+    """An access token; its times are in seconds since 1970."""
 
     @property
     def token(self) -> str:
@@ -40,42 +51,44 @@ class Token(Protocol):
         """When it expires."""
         ...
 
+    @property
+    def refresh_on(self) -> int | None:
+        """When the token service wants to be asked for the next one, if it says so."""
+        ...
+
 
 class Credential(Protocol):
-    """What fetches tokens, keeps them in memory, and fetches new ones before they expire."""
+    """What fetches tokens."""
 
     def fetch(self, scope: str, claims: str | None) -> Token:
-        """A token that is good now; a new one, if there are claims that it must have."""
+        """A token that is good now; a new one, if there are claims that it must have.
+
+        Raises:
+            OffGridFlowError: There is none.
+        """
         ...
 
 
 class TokenSource:
     """Tokens for one scope; safe to use from several threads.
 
-    azure-identity answers from memory while a token has more than five minutes left. Where it fails although
-    the last token is still good, that one is used.
+    The credential is asked for a new token five minutes before the last one expires, or when the token
+    service wants it. Where that fails although the last one is still good, the last one is used.
 
     Args:
         make: Makes a credential. A new one has an empty memory, which is the only way to force a new token.
         scope: What the tokens are for.
-        translate: Turns what the credential raised into an error of ours.
         clock: Tells the time.
     """
 
-    def __init__(
-        self,
-        make: Callable[[], Credential],
-        scope: str,
-        translate: Callable[[Exception], OffGridFlowError],
-        clock: Clock = SYSTEM_CLOCK,
-    ) -> None:
+    def __init__(self, make: Callable[[], Credential], scope: str, clock: Clock = SYSTEM_CLOCK) -> None:
         self._make = make
         self._scope = scope
-        self._translate = translate
         self._clock = clock
         self._guard = threading.Lock()
         self._credential: Credential | None = None
         self._last: Token | None = None
+        self._next_ask = -math.inf
 
     def token(self) -> Token:
         """A token that is good now.
@@ -84,12 +97,20 @@ class TokenSource:
             OffGridFlowError: There is none, and the last one is too old.
         """
         with self._guard:
+            last, now = self._last, self._clock.now().timestamp()
+            good = last is not None and last.expires_on - now > _LEAST_SECONDS
+            if last and good and now < self._next_ask:
+                return last
             try:
                 return self._fetch(None)
             except Exception as error:
-                if self._last and self._last.expires_on - self._clock.now().timestamp() > _LEAST_SECONDS:
-                    return self._last
-                raise self._translate(error) from error
+                if last and good:
+                    logger.warning("No new token; the last one is used while it is good: %s", error)
+                    self._next_ask = now + _PAUSE_SECONDS
+                    return last
+                # It would repeat the error from its memory for a minute.
+                self._credential = None
+                raise
 
     def renew(self, claims: str | None) -> None:
         """Fetch a new token, because the last one was refused.
@@ -106,8 +127,9 @@ class TokenSource:
                 self._credential = None
             try:
                 self._fetch(claims)
-            except Exception as error:
-                raise self._translate(error) from error
+            except Exception:
+                self._credential = None
+                raise
 
     def _fetch(self, claims: str | None) -> Token:
         if self._credential is None:
@@ -116,6 +138,8 @@ class TokenSource:
         if self._last is None or self._last.token != found.token:
             register_secrets([found.token])
         self._last = found
+        wanted = min(found.expires_on - _EARLY_SECONDS, found.refresh_on or math.inf)
+        self._next_ask = max(wanted, self._clock.now().timestamp() + _PAUSE_SECONDS)
         return found
 
 
@@ -151,8 +175,9 @@ def claims_of(challenge: str) -> str | None:
     match = _CLAIMS.search(challenge) or _CLAIMS_FIRST.search(challenge)
     if not match:
         return None
-    text = match[1].rstrip("=")
+    text = match[1].rstrip("=").translate(_URL_SAFE)
     try:
-        return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)).decode()
+        claims = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)).decode()
+        return claims if isinstance(json.loads(claims), dict) else None
     except ValueError:
         return None

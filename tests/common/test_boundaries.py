@@ -197,4 +197,4 @@ def test_in_a_tap_streams_stand_on_everything_and_nothing_but_the_tap_on_them(mo
     if layer(module) != "__main__":
         assert "tap" not in used
     if layer(module) == "client":
-        assert used <= {"settings", "error_codes", "clouds", "throttling", "tokens"}
+        assert used <= {"settings", "error_codes", "clouds", "failures", "throttling", "tokens"}

@@ -1,0 +1,184 @@
+"""What failures of Azure's SDK are to the tap: those of signing in, and those of Blob Storage."""
+
+from __future__ import annotations
+
+import re
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
+
+from offgridflow_common.errors import (
+    ErrorClass,
+    OffGridFlowError,
+    PermissionDenied,
+    SourceChanged,
+    Throttled,
+    causes,
+    classify,
+    error_type,
+)
+from offgridflow_common.responses import plain
+from offgridflow_common.retry import parse_retry_after
+from tap_offgridflow_azure import error_codes
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from offgridflow_common.clock import Clock
+    from offgridflow_common.errors import ErrorTable
+
+_AADSTS = re.compile(r"AADSTS(\d+)")
+
+#: Seconds between two attempts at a token service that does not keep up, where it asks for none.
+_PATIENCE = 5.0
+
+#: Ways to sign in that find what they need in the environment, or do not.
+_FOUND_ON_THE_WAY = frozenset({"managed_identity", "cli", "default"})
+
+#: What the endpoint of managed identities answers while it is being updated.
+_BEING_UPDATED = frozenset({HTTPStatus.NOT_FOUND, HTTPStatus.GONE})
+
+
+class Wire:
+    """What went over the wire while signing in, which the SDK's errors do not tell.
+
+    Args:
+        clock: Tells the time.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        #: The URL of the last request if no answer came.
+        self.unanswered = ""
+        #: The status of the last answer.
+        self.status: int | None = None
+        #: The seconds that it asked to wait.
+        self.retry_after: float | None = None
+
+    def asked(self, request: Any) -> None:  # noqa: ANN401 - the SDK's
+        """Note a request."""
+        self.unanswered, self.status, self.retry_after = request.http_request.url, None, None
+
+    def answered(self, response: Any) -> None:  # noqa: ANN401 - the SDK's
+        """Note an answer."""
+        answer = response.http_response
+        self.unanswered, self.status = "", answer.status_code
+        self.retry_after = _retry_after(answer.headers, self._clock)
+
+
+def sign_in_error(error: Exception, method: str, authority_url: str, wire: Wire) -> OffGridFlowError:
+    """Turn what azure-identity raised into an error of ours.
+
+    All of its errors are of one type, a wrong secret as well as a network that is down, and their texts
+    change. The number behind AADSTS tells; where there is none, what went over the wire does.
+
+    Args:
+        error: What was raised.
+        method: How the tap signs in, as in the setting.
+        authority_url: Where it does.
+        wire: What was asked and answered.
+    """
+    number = next(iter(_AADSTS.findall(str(error))), None)
+    found, do = error_codes.AADSTS.get(int(number or 0)) or _without_number(
+        error, method, authority_url, wire, number=number
+    )
+    throttled = wire.status == HTTPStatus.TOO_MANY_REQUESTS or wire.retry_after is not None
+    transient = found is ErrorClass.TRANSIENT
+    answered = transient and wire.status is not None
+    return (Throttled if transient and throttled else error_type(found))(
+        asked=f"signing in by {method.replace('_', ' ')}",
+        got=plain(str(error)),
+        do=do,
+        code=f"AADSTS{number}" if number else None,
+        retry_after=max(_PATIENCE, wire.retry_after or 0.0) if answered else None,
+    )
+
+
+def _without_number(
+    error: Exception, method: str, authority_url: str, wire: Wire, *, number: str | None
+) -> tuple[ErrorClass, str]:
+    """The class of an error without a number that is known, and what to do."""
+    managed = method == "managed_identity"
+    busy = wire.status is not None and (
+        wire.status == HTTPStatus.TOO_MANY_REQUESTS
+        or wire.status >= HTTPStatus.INTERNAL_SERVER_ERROR
+        or (managed and wire.status in _BEING_UPDATED)
+    )
+    unreadable = any(isinstance(cause, FileNotFoundError | PermissionError) for cause in causes(error))
+    rules = (
+        (unreadable, ErrorClass.BAD_REQUEST, error_codes.NO_FILE),
+        (busy, ErrorClass.TRANSIENT, error_codes.OVERLOADED),
+        (_never_heals(error), ErrorClass.FATAL, error_codes.UNREACHABLE),
+        (
+            wire.unanswered.startswith(authority_url.rstrip("/")),
+            ErrorClass.TRANSIENT,
+            error_codes.UNREACHABLE,
+        ),
+        # The endpoint of a machine that has just started may need a moment.
+        (managed and wire.unanswered, ErrorClass.TRANSIENT, error_codes.NOT_SIGNED_IN),
+        (number, ErrorClass.AUTH, error_codes.SIGN_IN),
+        (method in _FOUND_ON_THE_WAY, ErrorClass.AUTH, error_codes.NOT_SIGNED_IN),
+        (True, ErrorClass.BAD_REQUEST, error_codes.NO_AUTHORITY),
+    )
+    return next((found, do) for fits, found, do in rules if fits)
+
+
+def storage_error(error: Exception, asked: str, table: ErrorTable, clock: Clock) -> OffGridFlowError:
+    """Turn what azure-storage-blob raised into an error of ours.
+
+    Args:
+        error: What was raised.
+        asked: What was asked.
+        table: The classes of codes and of the SDK's exceptions.
+        clock: Tells the time.
+    """
+    status = getattr(error, "status_code", None)
+    code = getattr(error, "error_code", None)
+    code = str(getattr(code, "value", code)) if code else None
+    headers = getattr(getattr(error, "response", None), "headers", None) or {}
+    found = _class_of(error, table, code, status)
+    return _storage_kind(found, status, code)(
+        asked=asked,
+        got=plain(str(getattr(error, "message", None) or error).partition("\n")[0]) or type(error).__name__,
+        do=error_codes.storage_advice(found, code, status),
+        code=code,
+        request_id=headers.get("x-ms-request-id"),
+        retry_after=_retry_after(headers, clock),
+    )
+
+
+def _class_of(error: Exception, table: ErrorTable, code: str | None, status: int | None) -> ErrorClass:
+    if _never_heals(error):
+        return ErrorClass.FATAL
+    found = classify(error, tables=(table,), code=code, status=status)
+    if found is not ErrorClass.UNKNOWN:
+        return found
+    # A body that broke off comes as an error without a status, around the one that tells.
+    classes = (classify(cause, tables=(table,)) for cause in _behind(error))
+    return next((one for one in classes if one is not ErrorClass.UNKNOWN), ErrorClass.UNKNOWN)
+
+
+def _storage_kind(found: ErrorClass, status: int | None, code: str | None) -> type[OffGridFlowError]:
+    if code in error_codes.CHANGED or status == HTTPStatus.PRECONDITION_FAILED:
+        return SourceChanged
+    if code == "ServerBusy":
+        return Throttled
+    if found is ErrorClass.AUTH and error_codes.is_denied(status, code):
+        return PermissionDenied
+    return error_type(found)
+
+
+def _never_heals(error: Exception) -> bool:
+    """Whether what is behind an error of the SDK, such as an untrusted certificate, stays as it is."""
+    return any(classify(cause) is ErrorClass.FATAL for cause in _behind(error))
+
+
+def _behind(error: Exception) -> Iterator[BaseException]:
+    """What led to an error, also where the SDK only keeps it beside."""
+    for cause in causes(error):
+        inner = getattr(cause, "inner_exception", None)
+        yield from (one for one in (cause, inner) if isinstance(one, BaseException))
+
+
+def _retry_after(headers: Mapping[str, str], clock: Clock) -> float | None:
+    value = headers.get("Retry-After")
+    return parse_retry_after(value, clock.now()) if value else None

@@ -1,0 +1,139 @@
+"""Exports in Blob Storage: what is asked of it, how often, and runs that change while they are read."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.azure.container import LINES, Container
+from tests.local_clouds.azure import LocalAzure
+from tests.local_clouds.azure_exports import BY_DAYS, BY_RUN, BY_TIME_AND_RUN, LAYOUTS
+from tests.local_clouds.blob_proxy import BLOB_NOT_FOUND
+from tests.local_clouds.fault_proxy import call_first
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from tests.azure.conftest import Config, RunTap
+    from tests.local_clouds.azurite import Azurite
+    from tests.local_clouds.exports import PublishedDelivery
+
+#: What is asked for, as a glob over the names of blobs.
+LISTING, MANIFEST, FIRST_FILE, SECOND_FILE = "", "*manifest.json", "*part_0_0001.*", "*part_0_0002.*"
+
+
+@pytest.fixture
+def azure(azurite: Azurite) -> Iterator[LocalAzure]:
+    """A local cloud with Blob Storage."""
+    with LocalAzure(azurite=azurite) as running:
+        yield running
+
+
+@pytest.fixture
+def container(
+    azure: LocalAzure, azurite: Azurite, tap_config: Config, run_tap: RunTap
+) -> Iterator[Container]:
+    """A container; nothing is published yet."""
+    with ExitStack() as stack:
+        client = stack.enter_context(azurite.client())
+        opened = stack.enter_context(client.get_container_client(azurite.create_container()))
+        yield Container(azure, opened, tap_config, run_tap)
+
+
+@pytest.mark.parametrize("form", ["csv", "gzip", "parquet"])
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_a_run_is_read_from_a_container(container: Container, tmp_path: Path, layout: str, form: Any) -> None:
+    delivery = container.deliver(layout=layout, form=form)
+    assert container.is_only(container.read("/cost"), delivery, tmp_path)
+
+
+def test_the_folder_of_an_export_may_be_the_whole_container(container: Container, tmp_path: Path) -> None:
+    delivery = container.deliver(layout="{export}/{days}")
+    assert container.is_only(container.read(""), delivery, tmp_path)
+
+
+def test_blobs_that_begin_like_the_folder_are_not_in_it(container: Container, tmp_path: Path) -> None:
+    delivery = container.deliver()
+    container.deliver(export="daily-2")
+    assert container.is_only(container.read("/cost/daily"), delivery, tmp_path)
+
+
+def test_of_many_runs_one_manifest_a_month_is_read_where_their_folders_tell_the_time(
+    container: Container,
+) -> None:
+    for month in ("2026-08", "2026-09"):
+        for _ in range(6):
+            container.deliver(period=month, parts=1, layout=BY_TIME_AND_RUN)
+    first = container.read()
+    asked = container.asked()
+    assert (asked["manifests"], asked["files"]) == (2, 2)
+    # The export: for its scopes, for its months, and after each of two; each month's run: for both streams.
+    assert asked["listings"] <= 2 + 2 + 2 * 2
+    quiet = container.read(state=first.state)
+    assert quiet.records(LINES) == []
+    assert container.asked() == {"listings": 2, "manifests": 2, "files": 0}
+
+
+def test_where_folders_do_not_tell_the_time_each_manifest_is_read_once(container: Container) -> None:
+    for _ in range(4):
+        container.deliver(parts=1, layout=BY_RUN)
+    container.read()
+    assert container.asked()["manifests"] == 4
+    assert container.asked()["files"] == 1
+
+
+@pytest.mark.parametrize("asked", [MANIFEST, FIRST_FILE, SECOND_FILE])
+@pytest.mark.parametrize("overwrite", [True, False], ids=["overwritten", "new"])
+@pytest.mark.parametrize("parts", [1, 3], ids=["fewer files", "more files"])
+def test_a_run_that_is_replaced_while_it_is_read_is_read_again(
+    container: Container,
+    tmp_path: Path,
+    asked: str,
+    overwrite: bool,  # noqa: FBT001 - where the new run goes
+    parts: int,
+) -> None:
+    """Its files are others then, or gone; of what went out of the old one nothing counts."""
+    options: dict[str, Any] = {"layout": BY_DAYS, "overwrite": True} if overwrite else {"layout": BY_RUN}
+    container.deliver(20, **options)
+    replaced: list[PublishedDelivery] = []
+    container.azure.blobs.inject(
+        call_first(lambda: replaced.append(container.deliver(7, parts=parts, **options))), asked
+    )
+    run = container.read()
+    (new,) = replaced
+    assert container.is_only(run, new, tmp_path)
+    assert container.read(state=run.state).records(LINES) == []
+
+
+def test_a_run_that_is_replaced_after_its_last_file_is_read_again(
+    container: Container, tmp_path: Path
+) -> None:
+    container.deliver(20)
+    replaced: list[PublishedDelivery] = []
+    # Listings of a quiet run: the export, the folder of its run, and the export again.
+    replace = call_first(lambda: replaced.append(container.deliver(7)))
+    container.azure.blobs.inject(replace, LISTING, skip=2)
+    run = container.read()
+    assert container.is_only(run, replaced[0], tmp_path)
+    assert "changed while it was read" in run.stderr
+
+
+def test_a_manifest_that_is_gone_when_it_is_read_is_looked_for_again(
+    container: Container, tmp_path: Path
+) -> None:
+    delivery = container.deliver()
+    container.azure.blobs.inject(BLOB_NOT_FOUND, MANIFEST)
+    assert container.is_only(container.read(), delivery, tmp_path)
+
+
+def test_a_file_that_stays_away_is_told_after_some_attempts(container: Container) -> None:
+    container.deliver()
+    container.azure.blobs.inject(BLOB_NOT_FOUND, SECOND_FILE, times=100)
+    run = container.run()
+    assert run.exit_code == 1
+    assert "part_0_0002.csv" in run.stderr
+    assert "BlobNotFound" in run.stderr
+    assert run.records("deliveries") == []
