@@ -208,9 +208,10 @@ class DuckDbSink(BatchSink):
             for column in self._columns
             if column.sql_type == INSTANT and column.name in values
         }
+        nothing = dict.fromkeys((column.name for column in self._columns), "NULL")
         return self._table.load(
             source,
-            {**values, **instants},
+            {**nothing, **values, **instants},
             keys=[] if appends else self.key_properties,
             unless=f"{quoted(metadata.DELETED)} IS NOT NULL" if drops_deleted else "FALSE",
         )

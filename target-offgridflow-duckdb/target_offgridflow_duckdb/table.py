@@ -107,7 +107,8 @@ class Table:
     def load(self, source: str, values: Mapping[str, str], *, keys: Sequence[str], unless: str) -> int:
         """Insert rows within the transaction that is open; with keys, in place of those of the same keys.
 
-        Of rows with the same keys in the source, the last stays.
+        Of rows with the same keys in the source, the last stays. Columns that no value is given for keep
+        what they hold.
 
         Args:
             source: A relation in SQL.
@@ -116,19 +117,20 @@ class Table:
             unless: The condition in SQL of rows that only take away those of the same keys.
 
         Returns:
-            How many rows were inserted.
+            How many rows of the table are new or were changed.
         """
-        run = self._database.run
         typed = ", ".join(
             f"CAST({value} AS {self._types[_folded(name)]}) AS {quoted(name)}"
             for name, value in values.items()
         )
-        run(f"CREATE OR REPLACE TEMP VIEW {_INCOMING} AS SELECT {typed} FROM {source}")
-        rows = f"SELECT * FROM {_INCOMING}"
-        if keys:
-            rows = self._make_room(list(map(quoted, keys))) or rows
-        ((inserted,),) = run(f"INSERT INTO {self._table} BY NAME SELECT * FROM ({rows}) WHERE NOT ({unless})")
-        return int(inserted)
+        self._database.run(f"CREATE OR REPLACE TEMP VIEW {_INCOMING} AS SELECT {typed} FROM {source}")
+        if not keys:
+            return self._insert(_INCOMING, unless)
+        rows, same = self._rows_by_key(list(map(quoted, keys)))
+        if self._types.keys() - set(map(_folded, values)):
+            return self._merge(rows, same, list(map(quoted, values)), unless)
+        self._database.run(f"DELETE FROM {self._table} AS old USING {_INCOMING} AS new WHERE {same}")
+        return self._insert(rows, unless)
 
     def truncate(self) -> None:
         """Delete all rows."""
@@ -147,8 +149,8 @@ class Table:
                     f"UPDATE {self._table} SET {deleted} = now() WHERE {old} AND {deleted} IS NULL", [version]
                 )
 
-    def _make_room(self, keys: Sequence[str]) -> str | None:
-        """Delete the rows that are to be replaced; gives a query for the rows to insert, if not all."""
+    def _rows_by_key(self, keys: Sequence[str]) -> tuple[str, str]:
+        """A relation with one row for each key, and the condition that an old and a new row have the same."""
         run, among = self._database.run, ", ".join(keys)
         ((rows, *filled),) = run(
             f"SELECT count(*), {', '.join(f'count({key})' for key in keys)} FROM {_INCOMING}"
@@ -159,14 +161,31 @@ class Table:
             f"old.{key} {'=' if count == rows else 'IS NOT DISTINCT FROM'} new.{key}"
             for key, count in zip(keys, filled, strict=True)
         )
-        run(f"DELETE FROM {self._table} AS old USING {_INCOMING} AS new WHERE {same}")
         if distinct == rows:
-            return None
-        return (
+            return _INCOMING, same
+        last = (
             "SELECT * EXCLUDE (_sdc_place) "
             f"FROM (SELECT *, row_number() OVER () AS _sdc_place FROM {_INCOMING}) "
             f"QUALIFY row_number() OVER (PARTITION BY {among} ORDER BY _sdc_place DESC) = 1"
         )
+        return f"({last})", same
+
+    def _insert(self, rows: str, unless: str) -> int:
+        statement = f"INSERT INTO {self._table} BY NAME SELECT * FROM {rows} WHERE NOT ({unless})"
+        ((count,),) = self._database.run(statement)
+        return int(count)
+
+    def _merge(self, rows: str, same: str, names: Sequence[str], unless: str) -> int:
+        changes = ", ".join(f"{name} = new.{name}" for name in names)
+        ((count,),) = self._database.run(f"""
+            MERGE INTO {self._table} AS old
+            USING (SELECT *, {unless} AS _sdc_unless FROM {rows}) AS new ON {same}
+            WHEN MATCHED AND new._sdc_unless THEN DELETE
+            WHEN MATCHED THEN UPDATE SET {changes}
+            WHEN NOT MATCHED AND NOT new._sdc_unless
+                THEN INSERT ({", ".join(names)}) VALUES ({", ".join(f"new.{name}" for name in names)})
+        """)
+        return int(count)
 
     def _changes(self, columns: Iterable[Column]) -> Iterable[str]:
         """The statements that make the table fit the columns."""

@@ -98,6 +98,29 @@ def test_columns_are_added_and_those_that_vanish_stay(loader: Loader) -> None:
     ]
 
 
+@pytest.mark.parametrize("hard_delete", [False, True])
+def test_a_column_that_vanished_keeps_what_it_held(loader: Loader, *, hard_delete: bool) -> None:
+    config: dict[str, Any] = {"add_record_metadata": True, "hard_delete": hard_delete}
+    loader.load(
+        schema("s", ["k"], k=INTEGER, a=TEXT, b=TEXT),
+        *(record("s", k=k, a="a", b="b") for k in range(4)),
+        **config,
+    )
+    loader.load(
+        schema("s", ["k"], k=INTEGER, a=TEXT),
+        record("s", k=1, a="new"),
+        record("s", k=2),
+        record("s", k=2, a="newer"),
+        record("s", k=3, _sdc_deleted_at="2026-01-01T00:00:00Z"),
+        record("s", k=4, a="new", _sdc_deleted_at="2026-01-01T00:00:00Z"),
+        record("s", k=5, a="new"),
+        **config,
+    )
+    left = loader.ask("SELECT k, a, b FROM s WHERE _sdc_deleted_at IS NULL ORDER BY k")
+    assert left == [(0, "a", "b"), (1, "new", "b"), (2, "newer", "b"), (5, "new", None)]
+    assert loader.ask("SELECT count(*) FROM s") == [(4 if hard_delete else 6,)]
+
+
 def test_rows_from_before_a_change_do_not_replace_those_from_after_it(loader: Loader) -> None:
     loader.load(
         schema("s", ["k"], k=INTEGER, a=TEXT),
