@@ -8,9 +8,7 @@ import json
 import os
 import sys
 from collections import Counter
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote, urlsplit
 
 import pytest
 from click.testing import CliRunner
@@ -19,12 +17,14 @@ from singer_sdk.testing import SuiteConfig, get_tap_test_class
 from tap_offgridflow_aws.tap import TapOffgridflowAws
 from tests.aws import everything
 from tests.aws.driving import catalog, command, run_here, run_process
+from tests.batches import batch_rows
 from tests.local_clouds.aws import LocalAws
 from tests.local_clouds.exports import S3Store
 from tests.local_clouds.sustainability import EMISSIONS_TYPES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from tests.aws.conftest import Config, RunTap
     from tests.aws.driving import Run
@@ -267,20 +267,6 @@ class TestSelectionAndMaps:
         records = run.records(ACTIVITIES)
         assert [record["id"] for record in records] == [record["id"] for record in plain.records(ACTIVITIES)]
         assert set(records[0]) <= set(schema(run, ACTIVITIES)["schema"]["properties"])
-
-
-def batch_rows(run: Run, root: Path) -> dict[str, list[dict[str, Any]]]:
-    """The rows of all BATCH files, by stream."""
-    rows: dict[str, list[dict[str, Any]]] = {}
-    for message in run.messages:
-        if message["type"] == "BATCH":
-            assert message["encoding"] == {"format": "jsonl", "compression": "gzip"}
-            for url in message["manifest"]:
-                path = Path(unquote(urlsplit(url).path))
-                assert path.is_relative_to(root)
-                lines = gzip.decompress(path.read_bytes()).splitlines()
-                rows.setdefault(message["stream"], []).extend(map(json.loads, lines))
-    return rows
 
 
 @pytest.mark.parametrize("size", [3, 10_000])
