@@ -6,6 +6,7 @@ import csv
 import gzip
 import io
 from functools import cache
+from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -46,6 +47,19 @@ def text(rows: Sequence[dict[str, str]], bom: str = BOM) -> bytes:
 @cache
 def known_columns() -> set[str]:
     return {cost_column(header) for agreement in ("ea", "mca") for header in columns(agreement)}
+
+
+def test_no_header_could_be_two_columns() -> None:
+    text = (
+        resources.files("tap_offgridflow_azure").joinpath("data/cost_details_columns.csv").read_text("utf-8")
+    )
+    spellings = [
+        spelling.replace("_", "").lower()
+        for row in csv.DictReader(text.splitlines())
+        for spelling in (row["name"], *filter(None, row["aliases"].split(";")))
+    ]
+    assert len(spellings) > 90
+    assert len(set(spellings)) == len(spellings)
 
 
 @pytest.mark.parametrize("form", ["csv", "gzip", "parquet"])

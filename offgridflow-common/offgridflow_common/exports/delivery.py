@@ -106,7 +106,7 @@ class Layout(Protocol):
     """How one provider lays out an export in a store."""
 
     def manifests(self, export: Export) -> Iterator[Manifest]:
-        """The newest manifest of each period, oldest period first; one listing, nothing is read."""
+        """The newest manifest of each period, oldest first, found by listing and reading manifests only."""
         ...
 
     def open(self, manifest: Manifest) -> Delivery:
