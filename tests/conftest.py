@@ -8,12 +8,16 @@ import pytest
 
 from offgridflow_common.clock import SystemClock
 from offgridflow_common.testing.clock import FakeClock
+from tests.installed import once
 from tests.local_clouds.azure_tls import LocalAuthority
 from tests.local_clouds.azurite import Azurite
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+#: A fixture of its own file.
+__all__ = ["once"]
 
 
 @pytest.fixture(scope="session")

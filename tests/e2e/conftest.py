@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import fcntl
-import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 import pytest
-from uv import find_uv_bin
 
 from demo.pipeline import Pipeline
+from tests.installed import installed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from tests.installed import Once
 
 PROJECT = Path(__file__).parents[2]
 
@@ -24,32 +20,8 @@ PROJECT = Path(__file__).parents[2]
 CSV_LOADER = ("meltanolabs-target-csv==0.5.0", "pyarrow==26.0.1")
 
 
-class Once(Protocol):
-    def __call__(self, name: str, make: Callable[[Path], None]) -> Path: ...
-
-
 class Home(Protocol):
     def __call__(self, folder: Path) -> Path: ...
-
-
-@pytest.fixture(scope="session")
-def once(tmp_path_factory: pytest.TempPathFactory) -> Once:
-    """Makes a folder, or finds the one that another worker of this session made."""
-    own = tmp_path_factory.getbasetemp()
-    shared = own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
-
-    def made(name: str, make: Callable[[Path], None]) -> Path:
-        folder, done = shared / name, shared / f"{name}.done"
-        with (shared / f"{name}.lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            if not done.exists():
-                shutil.rmtree(folder, ignore_errors=True)
-                folder.mkdir()
-                make(folder)
-                done.touch()
-        return folder
-
-    return made
 
 
 @pytest.fixture(scope="session")
@@ -80,12 +52,4 @@ def meltano_home(plugins: Path) -> Home:
 @pytest.fixture(scope="session")
 def csv_loader(once: Once) -> Path:
     """meltanolabs-target-csv, in an environment of its own."""
-
-    def install(folder: Path) -> None:
-        uv = (find_uv_bin(), "--quiet")
-        environment = folder / "venv"
-        subprocess.run([*uv, "venv", "--python", sys.executable, environment], check=True)
-        python = environment / "bin" / "python"
-        subprocess.run([*uv, "pip", "install", "--python", python, *CSV_LOADER], check=True)
-
-    return once("target-csv", install) / "venv" / "bin" / "target-csv"
+    return installed(once, "target-csv", *CSV_LOADER)

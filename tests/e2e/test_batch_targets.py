@@ -15,7 +15,7 @@ from tests.local_clouds.exports import FolderStore, publish_cur2
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.e2e.conftest import Once
+    from tests.installed import Once
 
 ROWS = {"2026-08": 700, "2026-09": 500}
 #: Loaders that read Parquet with pyarrow make lists of maps, and the columns that are all null have no type.

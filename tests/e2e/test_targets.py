@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
-    from tests.e2e.conftest import Once
+    from tests.installed import Once
 
 MONTHS = ("2026-08", "2026-09")
 ROWS = 1000
