@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import pytest
 
 from tests.azure.answers import ONE
+from tests.azure.asking import CREDENTIALS
 from tests.azure.driving import Run, catalog, command, run_here, run_process
 from tests.azure.shelf import Shelf
 from tests.local_clouds.azure import LocalAzure
@@ -29,6 +30,12 @@ class RunTap(Protocol):
         *,
         as_process: bool = False,
     ) -> Run: ...
+
+
+class Surround(Protocol):
+    """Sets variables of the environment for the rest of the test."""
+
+    def __call__(self, variables: Mapping[str, str]) -> None: ...
 
 
 class Config(Protocol):
@@ -66,6 +73,27 @@ def tap_config(azure: LocalAzure, spool_dir: Path) -> Config:
         }
 
     return make
+
+
+@pytest.fixture
+def nobody(tap_config: Config) -> Config:
+    """Configurations that say nothing about who the tap is."""
+
+    def make(**settings: Any) -> dict[str, Any]:
+        return {name: value for name, value in tap_config().items() if name not in CREDENTIALS} | settings
+
+    return make
+
+
+@pytest.fixture
+def surround(monkeypatch: pytest.MonkeyPatch) -> Surround:
+    """Sets variables of the environment."""
+
+    def set_all(variables: Mapping[str, str]) -> None:
+        for name, value in variables.items():
+            monkeypatch.setenv(name, value)
+
+    return set_all
 
 
 @pytest.fixture

@@ -16,9 +16,11 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import (
     BestAvailableEncryption,
     Encoding,
+    KeySerializationEncryption,
     NoEncryption,
     PrivateFormat,
 )
+from cryptography.hazmat.primitives.serialization.pkcs12 import serialize_key_and_certificates
 from cryptography.x509.oid import NameOID
 
 if TYPE_CHECKING:
@@ -65,9 +67,16 @@ class Certificate:
 
     def pem(self, password: str | None = None) -> bytes:
         """Key and certificate in one text, as `azure-identity` takes them."""
-        protection = BestAvailableEncryption(password.encode()) if password else NoEncryption()
-        key = self.key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, protection)
+        key = self.key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, _protection(password))
         return key + self.certificate.public_bytes(Encoding.PEM)
+
+    def pkcs12(self, password: str | None = None) -> bytes:
+        """Both in the binary form that it takes, too."""
+        return serialize_key_and_certificates(b"tap", self.key, self.certificate, None, _protection(password))
+
+
+def _protection(password: str | None) -> KeySerializationEncryption:
+    return BestAvailableEncryption(password.encode()) if password else NoEncryption()
 
 
 def check_assertion(
