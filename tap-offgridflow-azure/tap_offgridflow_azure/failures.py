@@ -39,30 +39,55 @@ _BEING_UPDATED = frozenset({HTTPStatus.NOT_FOUND, HTTPStatus.GONE})
 
 
 class Wire:
-    """What went over the wire while signing in, which the SDK's errors do not tell.
+    """What went over the wire while signing in, which the SDK's errors tell in part or not at all.
 
     Args:
         clock: Tells the time.
+
+    Attributes:
+        unanswered: The URL of the last request if no answer came.
+        status: The status of the last answer.
+        retry_after: The seconds that it asked to wait.
+        number: The number behind AADSTS in it.
+        error: Its OAuth error.
     """
+
+    unanswered: str
+    status: int | None
+    retry_after: float | None
+    number: int | None
+    error: str | None
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        #: The URL of the last request if no answer came.
-        self.unanswered = ""
-        #: The status of the last answer.
-        self.status: int | None = None
-        #: The seconds that it asked to wait.
-        self.retry_after: float | None = None
+        self._begin("")
 
     def asked(self, request: Any) -> None:  # noqa: ANN401 - the SDK's
         """Note a request."""
-        self.unanswered, self.status, self.retry_after = request.http_request.url, None, None
+        self._begin(request.http_request.url)
 
     def answered(self, response: Any) -> None:  # noqa: ANN401 - the SDK's
         """Note an answer."""
+        self._begin("")
         answer = response.http_response
-        self.unanswered, self.status = "", answer.status_code
+        self.status = answer.status_code
         self.retry_after = _retry_after(answer.headers, self._clock)
+        if self.status >= HTTPStatus.BAD_REQUEST:
+            self._note_error(answer)
+
+    def _begin(self, unanswered: str) -> None:
+        self.unanswered = unanswered
+        self.status = self.retry_after = self.number = self.error = None
+
+    def _note_error(self, answer: Any) -> None:  # noqa: ANN401 - the SDK's
+        try:
+            body = answer.json()
+        except ValueError:
+            return
+        if isinstance(body, dict):
+            numbers = body.get("error_codes")
+            self.number = numbers[0] if isinstance(numbers, list) and numbers else None
+            self.error = body.get("error")
 
 
 def sign_in_error(error: Exception, method: str, authority_url: str, wire: Wire) -> OffGridFlowError:
@@ -77,8 +102,8 @@ def sign_in_error(error: Exception, method: str, authority_url: str, wire: Wire)
         authority_url: Where it does.
         wire: What was asked and answered.
     """
-    number = next(iter(_AADSTS.findall(str(error))), None)
-    found, do = error_codes.AADSTS.get(int(number or 0)) or _without_number(
+    number = wire.number or next(map(int, _AADSTS.findall(str(error))), None)
+    found, do = error_codes.AADSTS.get(number or 0) or _without_number(
         error, method, authority_url, wire, number=number
     )
     throttled = wire.status == HTTPStatus.TOO_MANY_REQUESTS or wire.retry_after is not None
@@ -94,25 +119,23 @@ def sign_in_error(error: Exception, method: str, authority_url: str, wire: Wire)
 
 
 def _without_number(
-    error: Exception, method: str, authority_url: str, wire: Wire, *, number: str | None
+    error: Exception, method: str, authority_url: str, wire: Wire, *, number: int | None
 ) -> tuple[ErrorClass, str]:
     """The class of an error without a number that is known, and what to do."""
     managed = method == "managed_identity"
     busy = wire.status is not None and (
         wire.status == HTTPStatus.TOO_MANY_REQUESTS
         or wire.status >= HTTPStatus.INTERNAL_SERVER_ERROR
+        or wire.error == "temporarily_unavailable"
         or (managed and wire.status in _BEING_UPDATED)
     )
     unreadable = any(isinstance(cause, FileNotFoundError | PermissionError) for cause in causes(error))
+    silent = wire.unanswered.startswith(authority_url.rstrip("/"))
     rules = (
         (unreadable, ErrorClass.BAD_REQUEST, error_codes.NO_FILE),
         (busy, ErrorClass.TRANSIENT, error_codes.OVERLOADED),
         (_never_heals(error), ErrorClass.FATAL, error_codes.UNREACHABLE),
-        (
-            wire.unanswered.startswith(authority_url.rstrip("/")),
-            ErrorClass.TRANSIENT,
-            error_codes.UNREACHABLE,
-        ),
+        (silent, ErrorClass.TRANSIENT, error_codes.UNREACHABLE),
         # The endpoint of a machine that has just started may need a moment.
         (managed and wire.unanswered, ErrorClass.TRANSIENT, error_codes.NOT_SIGNED_IN),
         (number, ErrorClass.AUTH, error_codes.SIGN_IN),
