@@ -33,7 +33,7 @@ def convert(values: pl.Series, kind: Kind) -> pl.Series:
     if values.dtype == kind.dtype:
         return values
     if values.null_count() == len(values):
-        return pl.Series(values.name, [None], dtype=kind.dtype).new_from_index(0, len(values))
+        return _nulls(kind, len(values)).alias(values.name)
     return _CONVERTERS[kind](values)
 
 
@@ -50,13 +50,14 @@ def gather_map(block: pl.DataFrame, members: dict[str, list[str]], kind: Kind) -
         members: The columns of each key. Where a key has several, the first with a value counts.
         kind: The kind of map.
     """
-    value_kind = Kind.STRING if kind is Kind.STRING_MAP else Kind.NUMBER
-    entries = []
+    value_kind = _kind_of_members(kind)
+    rows = pl.int_range(block.height, dtype=pl.UInt32, eager=True).alias("row")
+    entries = [_entries(rows, None, _nulls(value_kind, block.height))]
     for key, names in members.items():
-        values = [_empty_is_null(convert(block[name], value_kind)) for name in names]
-        entries.append(pl.struct(key=pl.lit(key), value=pl.coalesce(values)))
-    given = pl.element().struct.field("value").is_not_null()
-    return block.select(pl.concat_list(entries).list.filter(given).cast(kind.dtype)).to_series()
+        values = first_given(block, names, value_kind)
+        given = values.is_not_null()
+        entries.append(_entries(rows.filter(given), key, values.filter(given)))
+    return _maps_of(pl.concat(entries), kind)
 
 
 def month_first(texts: pl.Series) -> pl.Series:
@@ -86,6 +87,30 @@ def with_braces(texts: pl.Series) -> pl.Series:
         )
         .to_series()
     )
+
+
+def map_member(values: pl.Series, key: str, kind: Kind) -> pl.Series:
+    """What the maps of a column hold under a key; null where they do not.
+
+    The same as of a converted column, but no map is made for each row.
+
+    Raises:
+        polars.exceptions.PolarsError, TypeError, ValueError: A value is no map of the kind.
+    """
+    if values.dtype != pl.String:
+        return convert(values, kind).map.get(key)
+    distinct = values.unique()
+    return values.replace_strict(distinct, convert(distinct, kind).map.get(key), return_dtype=pl.String)
+
+
+def first_given(block: pl.DataFrame, names: Sequence[str], kind: Kind) -> pl.Series:
+    """Of several columns in the type of a column kind, the first value that is neither null nor empty."""
+    values = [_empty_is_null(convert(block[name], kind)) for name in names]
+    return block.select(pl.coalesce(values)).to_series()
+
+
+def _nulls(kind: Kind, height: int) -> pl.Series:
+    return pl.Series([None], dtype=kind.dtype).new_from_index(0, height)
 
 
 def _plain(values: pl.Series) -> pl.Series:
@@ -193,19 +218,28 @@ def _maps(rows: Sequence[dict[str, str | float | None] | None], kind: Kind) -> p
     values: list[str | float | None] = []
     for number, row in enumerate(rows):
         given = row or {}
-        # One entry that is none, so that empty maps have a place, too.
         numbers += [number] * (len(given) + 1)
         keys += [None, *given]
         values += [None, *given.values()]
-    value_dtype = Kind.STRING.dtype if kind is Kind.STRING_MAP else Kind.NUMBER.dtype
-    entries = pl.DataFrame(
-        {"number": numbers, "key": keys, "value": values},
-        schema={"number": pl.UInt32(), "key": pl.String(), "value": value_dtype},
-    )
-    is_member = pl.col("key").is_not_null()
-    members = pl.struct("key", "value").filter(is_member).alias("members")
-    maps = entries.group_by("number", maintain_order=True).agg(members)["members"].cast(kind.dtype)
+    schema = {"row": pl.UInt32(), "key": pl.String(), "value": _kind_of_members(kind).dtype}
+    maps = _maps_of(pl.DataFrame({"row": numbers, "key": keys, "value": values}, schema=schema), kind)
     return maps.set(pl.Series([row is None for row in rows], dtype=pl.Boolean), None)
+
+
+def _entries(rows: pl.Series, key: str | None, values: pl.Series) -> pl.DataFrame:
+    return pl.DataFrame([rows, values.alias("value")]).select(
+        "row", pl.lit(key, dtype=pl.String).alias("key"), "value"
+    )
+
+
+def _maps_of(entries: pl.DataFrame, kind: Kind) -> pl.Series:
+    """The map of each row, of its entries in order; each row has one without a key, which is no member."""
+    members = pl.struct("key", "value").filter(pl.col("key").is_not_null()).alias("members")
+    return entries.group_by("row", maintain_order=True).agg(members)["members"].cast(kind.dtype)
+
+
+def _kind_of_members(kind: Kind) -> Kind:
+    return Kind.STRING if kind is Kind.STRING_MAP else Kind.NUMBER
 
 
 def _parse_map(text: str | None, kind: Kind) -> dict[str, str | float | None] | None:

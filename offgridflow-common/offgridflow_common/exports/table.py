@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from offgridflow_common.columns import squashed
+from offgridflow_common.columns import Kind, squashed
 from offgridflow_common.errors import ContractBroken
-from offgridflow_common.exports.convert import convert, gather_extra, gather_map
+from offgridflow_common.exports.convert import convert, first_given, gather_extra, gather_map, map_member
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -87,7 +87,8 @@ class Plan:
         table: What the file should contain.
         present: The names of the file's columns.
         wanted: The columns to make, in this order: columns of the table (null where the file has
-            nothing for one), :data:`EXTRA` and :data:`ROW_NUMBER`.
+            nothing for one), what a column of text maps holds under a key (``column.key``),
+            :data:`EXTRA` and :data:`ROW_NUMBER`.
 
     Attributes:
         sources: The file's columns that are needed.
@@ -128,16 +129,18 @@ class Plan:
         self._unknown.append(name)
 
     def _needed(self) -> set[str]:
-        needed = {self._direct[name] for name in self._wanted if name in self._direct}
-        for column in self._wanted:
-            needed.update(name for names in self._members.get(column, {}).values() for name in names)
+        needed = set()
+        for wanted in self._wanted:
+            column, _, key = wanted.partition(".")
+            if column in self._direct:
+                needed.add(self._direct[column])
+            for member, names in self._members.get(column, {}).items():
+                needed.update(names if key in {"", member} else ())
         return needed | set(self._unknown if EXTRA in self._wanted else ())
 
     def _column(self, block: pl.DataFrame, name: str, first_row: int) -> pl.Series:
         if name == ROW_NUMBER:
             return pl.int_range(first_row, first_row + block.height, eager=True).alias(name)
-        if name in self._constants:
-            return pl.Series(name, [self._constants[name]]).new_from_index(0, block.height)
         if name == EXTRA and self._unknown:
             return gather_extra(block.select(self._unknown), name)
         if name in self._direct:
@@ -146,5 +149,17 @@ class Plan:
             return convert(prepared, self._known[name].kind).alias(name)
         if name in self._members:
             return gather_map(block, self._members[name], self._known[name].kind).alias(name)
+        if "." in name:
+            return self._member(block, *name.split(".", 1)).alias(name)
         dtype = self._known[name].kind.dtype if name in self._known else pl.Null()
-        return pl.Series(name, [None], dtype=dtype).new_from_index(0, block.height)
+        return _repeated(self._constants.get(name), dtype, block.height).alias(name)
+
+    def _member(self, block: pl.DataFrame, column: str, key: str) -> pl.Series:
+        if column in self._direct:
+            return map_member(block[self._direct[column]], key, self._known[column].kind)
+        names = self._members.get(column, {}).get(key)
+        return first_given(block, names, Kind.STRING) if names else _repeated(None, pl.String(), block.height)
+
+
+def _repeated(value: str | None, dtype: pl.DataType, height: int) -> pl.Series:
+    return pl.Series([value], dtype=dtype).new_from_index(0, height)

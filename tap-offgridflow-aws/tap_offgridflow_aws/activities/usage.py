@@ -28,7 +28,7 @@ def _cur_lines(lines: pl.LazyFrame) -> pl.LazyFrame:
         pl.coalesce(
             region.replace("", None)
             for region in (
-                pl.col("product").map.get("region"),
+                pl.col("product.region"),
                 pl.col("product_region_code"),
                 pl.col("product_from_region_code"),
                 pl.col("product_to_region_code"),
@@ -103,7 +103,7 @@ _CUR = UsageSource(
         "bill_payer_account_id",
         "line_item_currency_code",
         "pricing_unit",
-        "product",
+        "product.region",
         "product_from_region_code",
         "product_region_code",
         "product_to_region_code",
