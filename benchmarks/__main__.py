@@ -16,14 +16,16 @@ from typing import TYPE_CHECKING
 
 from benchmarks.cases import BATCHES, RUN, Case, Commands, cases
 from benchmarks.clouds import local_clouds, prepare
-from benchmarks.inputs import Format, Input
+from benchmarks.inputs import Input
 from benchmarks.measure import RunFailedError, Sample, own_peak_mb, run
 from benchmarks.report import Result, circumstances, table, targets
+from benchmarks.subjects import SUBJECTS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-_FORMATS: tuple[Format, ...] = ("parquet", "csv")
+    from benchmarks.subjects import Subject
+
 _RESULTS = Path(__file__).parent / "RESULTS.md"
 
 #: What is slow reads at most so many rows.
@@ -39,53 +41,55 @@ class Bench:
     def __init__(self, rows: int, env: Mapping[str, str]) -> None:
         self._rows = rows
         self._env = env
-        self._commands: dict[tuple[Format, str, int], list[str]] = {}
-        self._samples: dict[tuple[Format, str, int], list[Sample]] = {}
+        self._commands: dict[tuple[Subject, str, int], list[str]] = {}
+        self._samples: dict[tuple[Subject, str, int], list[Sample]] = {}
 
-    def inputs(self, chosen: Sequence[tuple[Format, Case]]) -> list[Input]:
+    def inputs(self, chosen: Sequence[tuple[Subject, Case]]) -> list[Input]:
         """The inputs that the cases need, each once."""
-        needed: dict[tuple[Format, int], bool] = {}
-        for form, case in chosen:
+        needed: dict[tuple[Subject, int], bool] = {}
+        for subject, case in chosen:
             for rows in (self.rows_of(case), _START_ROWS):
-                needed[form, rows] = needed.get((form, rows), False) or case.s3
-        return [Input(form, rows, s3) for (form, rows), s3 in needed.items()]
+                needed[subject, rows] = needed.get((subject, rows), False) or case.s3
+        return [Input(subject, rows, s3) for (subject, rows), s3 in needed.items()]
 
     def rows_of(self, case: Case) -> int:
         """How many rows a case reads."""
         return min(self._rows, _SLOW_ROWS) if case.slow else self._rows
 
-    def warm_up(self, form: Format, case: Case) -> None:
+    def warm_up(self, subject: Subject, case: Case) -> None:
         """Run a case once on few rows, uncounted, and make sure that it writes what it should.
 
         Raises:
             RunFailedError: It does not.
         """
         for rows in {self.rows_of(case), _START_ROWS}:
-            self._commands[form, case.name, rows] = case.command(Input(form, rows))
+            self._commands[subject, case.name, rows] = case.command(Input(subject, rows))
         output = RUN / "output"
-        self._run(form, case, _START_ROWS, output)
+        self._run(subject, case, _START_ROWS, output)
         with output.open("rb") as lines:
             records = sum(re.match(rb'\{"type": ?"RECORD"', line) is not None for line in lines)
         if case.records and records != _START_ROWS:
             raise RunFailedError(f"{records} records of {_START_ROWS} rows")
 
-    def count(self, form: Format, case: Case) -> None:
+    def count(self, subject: Subject, case: Case) -> None:
         """Run a case once and keep what it took."""
         for rows in {self.rows_of(case), _START_ROWS} if case.slow else {self.rows_of(case)}:
-            sample = self._run(form, case, rows)
-            self._samples.setdefault((form, case.name, rows), []).append(sample)
+            sample = self._run(subject, case, rows)
+            self._samples.setdefault((subject, case.name, rows), []).append(sample)
 
-    def result(self, form: Format, case: Case) -> Result:
+    def result(self, subject: Subject, case: Case) -> Result:
         """What was kept of a case."""
         rows = self.rows_of(case)
-        samples = self._samples[form, case.name, rows]
+        samples = self._samples[subject, case.name, rows]
         if not case.slow:
-            return Result(case, form, rows, samples)
-        return Result(case, form, rows, samples, self._samples[form, case.name, _START_ROWS], _START_ROWS)
+            return Result(case, subject, rows, samples)
+        return Result(
+            case, subject, rows, samples, self._samples[subject, case.name, _START_ROWS], _START_ROWS
+        )
 
-    def _run(self, form: Format, case: Case, rows: int, output: Path | None = None) -> Sample:
-        log = RUN / f"{form}-{re.sub(r'[^a-z0-9]+', '-', case.name.lower())}.log"
-        sample = run(self._commands[form, case.name, rows], self._env, log, output)
+    def _run(self, subject: Subject, case: Case, rows: int, output: Path | None = None) -> Sample:
+        log = RUN / f"{re.sub(r'[^a-z0-9]+', '-', f'{subject.name} {case.name}'.lower())}.log"
+        sample = run(self._commands[subject, case.name, rows], self._env, log, output)
         shutil.rmtree(BATCHES)
         BATCHES.mkdir()
         return sample
@@ -102,16 +106,21 @@ def main(arguments: Sequence[str] | None = None) -> None:
     out = options.out or (None if options.cases else _RESULTS)
     loads = [os.getloadavg()[0]]
     with local_clouds() as clouds:
-        every = itertools.product(_FORMATS, cases(Commands(clouds)))
-        chosen = [item for item in every if re.search(options.cases, f"{item[0]} {item[1].name}")]
+        commands = Commands(clouds)
+        chosen = [
+            (subject, case)
+            for subject in SUBJECTS.values()
+            for case in cases(subject, commands)
+            if re.search(options.cases, f"{subject.name} {case.name}")
+        ]
         bench = Bench(options.rows, clouds.env)
         inputs = bench.inputs(chosen)
         _say(f"making {len(inputs)} inputs that are not there yet")
         prepare(inputs, clouds)
         working = [item for item in chosen if _works(bench, *item)]
-        for number, (form, case) in itertools.product(range(options.runs), working):
-            _say(f"run {number + 1} of {options.runs}: {form} {case.name}")
-            bench.count(form, case)
+        for number, (subject, case) in itertools.product(range(options.runs), working):
+            _say(f"run {number + 1} of {options.runs}: {subject.name} {case.name}")
+            bench.count(subject, case)
     results = [bench.result(*item) for item in working]
     loads.append(os.getloadavg()[0])
     command = f"python -m benchmarks {shlex.join(sys.argv[1:] if arguments is None else arguments)}".strip()
@@ -125,11 +134,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
         out.write_text(report)
 
 
-def _works(bench: Bench, form: Format, case: Case) -> bool:
+def _works(bench: Bench, subject: Subject, case: Case) -> bool:
     try:
-        bench.warm_up(form, case)
+        bench.warm_up(subject, case)
     except (RunFailedError, subprocess.CalledProcessError) as error:
-        _say(f"left out: {form} {case.name}: {error}")
+        _say(f"left out: {subject.name} {case.name}: {error}")
         return False
     return True
 

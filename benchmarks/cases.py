@@ -7,32 +7,34 @@ import json
 import shutil
 import sys
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any, Literal
 
 from benchmarks.clouds import discovered, tap_s3_csv
-from benchmarks.columns import COLUMN_SETS, ColumnSet, names
 from benchmarks.inputs import DATA, EXPORT, MONTH, Input
+from benchmarks.subjects import FEW
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
 
     from benchmarks.clouds import Clouds
+    from benchmarks.subjects import Subject, Tap
 
 Family = Literal["tap", "SDK tap", "tap-s3-csv", "polars", "duckdb"]
 
 RUN = DATA / "run"
 BATCHES = RUN / "batches"
-_TAP = [sys.executable, "-m", "tap_offgridflow_aws"]
 _SDK_TAP = [sys.executable, "-m", "benchmarks.sdk_tap"]
 _ENGINES = [sys.executable, "-m", "benchmarks.engines"]
 _ENCODINGS = {"parquet": {"format": "parquet"}, "jsonl.gz": {"format": "jsonl", "compression": "gzip"}}
-_STREAM = "cost_and_usage"
+
+#: What column sets are called that are not just so many columns.
+_NAMES = {"30": "25 columns and 5 maps", "125": "125 columns, no maps"}
 
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One line of the result, for each format of the input.
+    """One line of the result, of one subject.
 
     Attributes:
         family: What is run.
@@ -54,39 +56,44 @@ class Case:
 
     @property
     def name(self) -> str:
-        """Names the case among those of one format."""
+        """Names the case among those of one subject."""
         return f"{self.family}: {self.what}"
 
 
-def cases(commands: Commands) -> list[Case]:
-    """All cases, the same for each format."""
+def cases(subject: Subject, commands: Commands) -> list[Case]:
+    """All cases of a subject."""
     tap, sdk, s3_csv, engine = commands.tap, commands.sdk_tap, commands.s3_csv, commands.engine
+    every = list(subject.sets)
+    ends = [FEW, subject.whole]
+    encodings = list(_ENCODINGS) if subject.thorough else ["parquet"]
+    with_s3_csv = ends if subject.thorough else [FEW] if subject.format == "csv" else []
+
+    def reading(family: Family, command: Callable[..., list[str]], columns: str, **how: bool) -> Case:
+        what = _NAMES.get(columns, f"{columns} columns")
+        return Case(family, what, columns, partial(command, columns=columns), **how)
 
     def batch(family: Family, command: Callable[..., list[str]], encoding: str) -> Case:
-        what, run = f"BATCH {encoding}, 25 columns", partial(command, columns="25", batch=encoding)
+        what, run = f"BATCH {encoding}, {FEW} columns", partial(command, columns=FEW, batch=encoding)
         return Case(family, what, encoding, run, slow=True, records=False)
 
-    def ndjson(family: Family, columns: ColumnSet) -> Case:
+    def ndjson(family: Family, columns: str) -> Case:
         run = partial(engine, f"{family}-ndjson", columns)
         return Case(family, f"NDJSON, {columns} columns", columns, run, records=False)
 
+    from_s3 = Case("tap", f"{FEW} columns from S3", FEW, partial(tap, columns=FEW, s3=True), s3=True)
+    record_path = partial(tap, columns=FEW, stream_map=True)
     return [
-        Case("tap", "25 columns", "25", partial(tap, columns="25")),
-        Case("tap", "25 columns and 5 maps", "30", partial(tap, columns="30")),
-        Case("tap", "125 columns, no maps", "125", partial(tap, columns="125")),
-        Case("tap", "130 columns", "130", partial(tap, columns="130")),
-        Case("tap", "25 columns from S3", "25", partial(tap, columns="25", s3=True), s3=True),
+        *(reading("tap", tap, columns) for columns in every),
+        *([from_s3] if subject.thorough else []),
         Case("tap", "activities alone", "group", commands.activities, records=False),
-        Case("tap", "25 columns, record path", "25", partial(tap, columns="25", stream_map=True), slow=True),
-        *(batch("tap", tap, encoding) for encoding in _ENCODINGS),
-        *(batch("SDK tap", sdk, encoding) for encoding in _ENCODINGS),
-        Case("SDK tap", "25 columns", "25", partial(sdk, columns="25"), slow=True),
-        Case("SDK tap", "130 columns", "130", partial(sdk, columns="130"), slow=True),
-        Case("tap-s3-csv", "25 columns", "25", partial(s3_csv, columns="25"), slow=True, s3=True),
-        Case("tap-s3-csv", "130 columns", "130", partial(s3_csv, columns="130"), slow=True, s3=True),
-        *(ndjson("polars", columns) for columns in COLUMN_SETS),
-        *(ndjson("duckdb", columns) for columns in COLUMN_SETS),
-        Case("polars", "group-by of usage", "group", partial(engine, "polars-group", "25"), records=False),
+        Case("tap", f"{FEW} columns, record path", FEW, record_path, slow=True),
+        *(batch("tap", tap, encoding) for encoding in encodings),
+        *(batch("SDK tap", sdk, encoding) for encoding in encodings),
+        *(reading("SDK tap", sdk, columns, slow=True) for columns in ends),
+        *(reading("tap-s3-csv", s3_csv, columns, slow=True, s3=True) for columns in with_s3_csv),
+        *(ndjson("polars", columns) for columns in every),
+        *(ndjson("duckdb", columns) for columns in (every if subject.thorough else [FEW])),
+        Case("polars", "group-by of usage", "group", partial(engine, "polars-group", FEW), records=False),
     ]
 
 
@@ -102,33 +109,39 @@ class Commands:
     def tap(
         self,
         given: Input,
-        columns: ColumnSet,
+        columns: str,
         *,
         s3: bool = False,
         stream_map: bool = False,
         batch: str | None = None,
     ) -> list[str]:
-        """This tap, line items; a stream map that changes nothing forces the record path."""
+        """A tap of ours, line items; a stream map that changes nothing forces the record path."""
+        subject = given.subject
         url = f"s3://{self._clouds.bucket}/{given.root.name}/exports/{EXPORT}" if s3 else given.url
-        config = self._tap_config(url) | _batch_config(batch)
+        config = self._tap_config(subject, url) | _batch_config(batch)
+        names = [column.name for column in subject.sets[columns]]
         if stream_map:
-            config["stream_maps"] = {_STREAM: {"pricing_unit": "pricing_unit"}}
-        return [*_TAP, *self._options(config, _selecting(self._catalog, _STREAM, names(columns)))]
+            config["stream_maps"] = {subject.stream: {names[-1]: names[-1]}}
+        catalog = _selecting(_catalog(subject.tap), subject.stream, names)
+        return [*_tap(subject.tap), *self._options(config, catalog)]
 
     def activities(self, given: Input) -> list[str]:
-        """This tap, activities alone."""
-        catalog = _selecting(self._catalog, "activities", None)
-        return [*_TAP, *self._options(self._tap_config(given.url), catalog)]
+        """A tap of ours, activities alone."""
+        subject = given.subject
+        catalog = _selecting(_catalog(subject.tap), "activities", None)
+        return [*_tap(subject.tap), *self._options(self._tap_config(subject, given.url), catalog)]
 
-    def sdk_tap(self, given: Input, columns: ColumnSet, *, batch: str | None = None) -> list[str]:
+    def sdk_tap(self, given: Input, columns: str, *, batch: str | None = None) -> list[str]:
         """The plain SDK tap."""
-        config = {"path": str(given.file), "columns": columns} | _batch_config(batch)
+        config = {"path": str(given.file), "subject": given.subject.name, "columns": columns}
+        config |= _batch_config(batch)
         return [*_SDK_TAP, *self._options(config)]
 
-    def s3_csv(self, given: Input, columns: ColumnSet) -> list[str]:
+    def s3_csv(self, given: Input, columns: str) -> list[str]:
         """tap-s3-csv, with the catalog that it discovers by itself."""
+        stream = given.subject.stream
         table = {
-            "table_name": _STREAM,
+            "table_name": stream,
             "search_prefix": f"{given.root.name}-file/",
             "search_pattern": "items",
             "key_properties": [],
@@ -141,25 +154,21 @@ class Commands:
         }
         program = [str(tap_s3_csv())]
         catalog = discovered([*program, *self._options(config)], self._clouds.env)
-        return [*program, *self._options(config, _selecting(catalog, _STREAM, names(columns)))]
+        headers = [column.header for column in given.subject.sets[columns]]
+        return [*program, *self._options(config, _selecting(catalog, stream, headers))]
 
     @staticmethod
-    def engine(name: str, columns: ColumnSet, given: Input) -> list[str]:
+    def engine(name: str, columns: str, given: Input) -> list[str]:
         """An engine alone."""
-        return [*_ENGINES, name, str(given.file), columns]
+        return [*_ENGINES, name, given.subject.name, str(given.file), columns]
 
-    @cached_property
-    def _catalog(self) -> dict[str, Any]:
-        return discovered(_TAP, {})
-
-    def _tap_config(self, url: str) -> dict[str, Any]:
+    def _tap_config(self, subject: Subject, url: str) -> dict[str, Any]:
         year, month = map(int, MONTH.split("-"))
         return {
-            "exports": [{"name": EXPORT, "type": "cur2", "url": url}],
+            "exports": [{"name": EXPORT, "type": subject.export_type, "url": url}],
             "start_date": f"{MONTH}-01",
             "end_date": f"{year + month // 12}-{month % 12 + 1:02}-01",
-            "aws_endpoint_urls": dict(self._clouds.endpoint_urls),
-            **self._clouds.credentials,
+            **self._clouds.settings(subject.tap),
         }
 
     def _options(self, config: dict[str, Any], catalog: dict[str, Any] | None = None) -> list[str]:
@@ -172,6 +181,15 @@ class Commands:
         return options
 
 
+def _tap(tap: Tap) -> list[str]:
+    return [sys.executable, "-m", tap]
+
+
+@cache
+def _catalog(tap: Tap) -> dict[str, Any]:
+    return discovered(_tap(tap), {})
+
+
 def _batch_config(encoding: str | None) -> dict[str, Any]:
     if encoding is None:
         return {}
@@ -179,13 +197,22 @@ def _batch_config(encoding: str | None) -> dict[str, Any]:
     return {"batch_config": {"encoding": _ENCODINGS[encoding], "storage": storage}}
 
 
-def _selecting(catalog: dict[str, Any], stream: str, columns: list[str] | None) -> dict[str, Any]:
-    """The catalog with one stream selected, and of it some columns or all."""
+def _selecting(catalog: dict[str, Any], stream: str, columns: Collection[str] | None) -> dict[str, Any]:
+    """The catalog with one stream selected, and of it some columns or all.
+
+    Raises:
+        LookupError: The stream has not all of the columns.
+    """
     selected: dict[str, Any] = json.loads(json.dumps(catalog))
+    missing = set(columns or ())
     for entry in selected["streams"]:
+        is_wanted = entry["stream"] == stream
         for item in entry["metadata"]:
             if not item["breadcrumb"]:
-                item["metadata"]["selected"] = entry["stream"] == stream
+                item["metadata"]["selected"] = is_wanted
             elif columns is not None:
                 item["metadata"]["selected"] = item["breadcrumb"][-1] in columns
+                missing -= {item["breadcrumb"][-1]} if is_wanted else set()
+    if missing:
+        raise LookupError(f"{stream} has no columns {', '.join(sorted(missing))}")
     return selected

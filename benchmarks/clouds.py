@@ -6,8 +6,8 @@ import json
 import os
 import subprocess
 import sys
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.inputs import DATA, MONTH, SEED, Input
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
+    from benchmarks.subjects import Tap
+
 REGION = "us-east-1"
 TAP_S3_CSV = "tap-s3-csv==2.3.1"
 _VENV = DATA / "venv-tap-s3-csv"
@@ -23,17 +25,25 @@ _VENV = DATA / "venv-tap-s3-csv"
 
 @dataclass(frozen=True, slots=True)
 class Clouds:
-    """Local stand-ins for S3 and the Sustainability API.
+    """Local stand-ins: S3 and the Sustainability API of AWS; sign-in and Carbon Optimization of Azure.
 
     Attributes:
         bucket: A bucket that exists.
-        endpoint_urls: By service.
+        endpoint_urls: By service of AWS.
         credentials: Accepted by all of them.
+        azure: Settings that lead the tap to what stands in for Azure.
     """
 
     bucket: str
     endpoint_urls: Mapping[str, str]
     credentials: Mapping[str, str]
+    azure: Mapping[str, str]
+
+    def settings(self, tap: Tap) -> dict[str, Any]:
+        """What leads a tap to the stand-ins."""
+        if tap == "tap_offgridflow_azure":
+            return dict(self.azure)
+        return {"aws_endpoint_urls": dict(self.endpoint_urls), **self.credentials}
 
     @property
     def env(self) -> dict[str, str]:
@@ -47,14 +57,23 @@ class Clouds:
 
 @contextmanager
 def local_clouds() -> Iterator[Clouds]:
-    """Run the stand-ins as a process that ends when its standard input closes."""
-    options = ("--seed", str(SEED), "--first-month", MONTH, "--last-month", MONTH, "--years")
-    command = [sys.executable, "-m", "tests.local_clouds.aws", *options]
+    """Run the stand-ins as processes that end when their standard input closes."""
+    with ExitStack() as stack:
+        aws = stack.enter_context(_process("tests.local_clouds.aws", "--years"))
+        azure = stack.enter_context(_process("tests.local_clouds.azure", "--no-blobs"))
+        yield Clouds(**aws, azure=azure["settings"])
+
+
+@contextmanager
+def _process(module: str, *options: str) -> Iterator[dict[str, Any]]:
+    """Run stand-ins of one month, and give what they say when they are ready."""
+    shared = ("--seed", str(SEED), "--first-month", MONTH, "--last-month", MONTH)
+    command = [sys.executable, "-m", module, *shared, *options]
     process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     if process.stdin is None or process.stdout is None:
         raise OSError("no pipes to the local clouds")
     try:
-        yield Clouds(**json.loads(process.stdout.readline()))
+        yield json.loads(process.stdout.readline())
     finally:
         process.stdin.close()
         process.wait()
@@ -64,7 +83,7 @@ def local_clouds() -> Iterator[Clouds]:
 def prepare(inputs: Iterable[Input], clouds: Clouds) -> None:
     """Make the inputs, and upload those that shall be."""
     order = {
-        "inputs": [asdict(item) for item in inputs],
+        "inputs": [{"subject": one.subject.name, "rows": one.rows, "s3": one.s3} for one in inputs],
         "bucket": clouds.bucket,
         "client": {"endpoint_url": clouds.endpoint_urls["s3"], "region_name": REGION, **clouds.credentials},
     }

@@ -1,18 +1,22 @@
-"""The column sets that are compared; plain names, so that every program here can use them cheaply."""
+"""The columns of what is read, and which of them an analysis commonly selects.
+
+Plain names, so that every program here can use them cheaply.
+"""
 
 from __future__ import annotations
 
 import csv
+import re
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING
 
-ColumnSet = Literal["25", "30", "125", "130"]
-COLUMN_SETS: tuple[ColumnSet, ...] = ("25", "30", "125", "130")
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
-_CUR2 = Path(__file__).parents[1] / "tests" / "local_clouds" / "data" / "cur2_columns.csv"
+_DATA = Path(__file__).parents[1] / "tests" / "local_clouds" / "data"
 
-#: What an analysis of cost and usage commonly selects.
-SELECTED = (
+CUR2_SELECTED = (
     "identity_line_item_id",
     "identity_time_interval",
     "bill_bill_type",
@@ -39,22 +43,133 @@ SELECTED = (
     "product_region_code",
     "product_instance_type",
 )
+COST_DETAILS_SELECTED = (
+    "BillingPeriodStartDate",
+    "BillingPeriodEndDate",
+    "SubscriptionId",
+    "Date",
+    "Product",
+    "MeterId",
+    "MeterCategory",
+    "MeterSubCategory",
+    "MeterName",
+    "Quantity",
+    "EffectivePrice",
+    "Cost",
+    "UnitPrice",
+    "BillingCurrency",
+    "ResourceLocation",
+    "ConsumedService",
+    "ResourceId",
+    "ResourceName",
+    "CostCenter",
+    "UnitOfMeasure",
+    "ResourceGroup",
+    "ChargeType",
+    "Frequency",
+    "PublisherType",
+    "PricingModel",
+)
+FOCUS_SELECTED = (
+    "BilledCost",
+    "BillingCurrency",
+    "BillingPeriodStart",
+    "ChargeCategory",
+    "ChargeDescription",
+    "ChargePeriodEnd",
+    "ChargePeriodStart",
+    "CommitmentDiscountStatus",
+    "ConsumedQuantity",
+    "ConsumedUnit",
+    "ContractedCost",
+    "EffectiveCost",
+    "ListCost",
+    "PricingCategory",
+    "PricingQuantity",
+    "PricingUnit",
+    "RegionId",
+    "ResourceId",
+    "ResourceName",
+    "ResourceType",
+    "ServiceCategory",
+    "ServiceName",
+    "SkuMeter",
+    "SubAccountId",
+    "SubAccountName",
+)
+
+#: What cost details of enterprise agreements call otherwise than the stream does.
+_COST_DETAILS_NAMES = {
+    "Product": "product_name",
+    "Cost": "cost_in_billing_currency",
+    "InvoiceSection": "invoice_section_name",
+    "ResourceGroup": "resource_group_name",
+    "PayGPrice": "payg_price",
+}
+_FOCUS_OBJECTS = {"SkuPriceDetails", "Tags"}
+_COST_DETAILS_NUMBERS = {"Quantity", "EffectivePrice", "Cost", "UnitPrice", "PayGPrice"}
 
 
-def kinds() -> dict[str, str]:
-    """The arrow type of each column of a CUR 2.0 export of everything, in order."""
-    with _CUR2.open(newline="", encoding="utf-8") as file:
-        return {row["name"]: row["arrow_type"] for row in csv.DictReader(file) if row["position"]}
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column of a file.
+
+    Attributes:
+        header: Its name in the file.
+        name: Its name in the stream.
+        kind: Its type in the file; `day` is a date as text, month first, and `json` an object as text,
+            which may lack its braces.
+    """
+
+    header: str
+    name: str
+    kind: str
+
+    @property
+    def is_map(self) -> bool:
+        """Whether its values are objects."""
+        return self.kind == "json" or self.kind.startswith("map")
 
 
-def names(column_set: ColumnSet) -> list[str]:
-    """The columns of a set: the 25 above or all of them, without the five maps or with them."""
-    all_kinds = kinds()
-    maps = {name for name, kind in all_kinds.items() if kind.startswith("map")}
-    chosen = {
-        "25": set(SELECTED),
-        "30": maps.union(SELECTED),
-        "125": all_kinds.keys() - maps,
-        "130": all_kinds.keys(),
-    }[column_set]
-    return [name for name in all_kinds if name in chosen]
+def cur2() -> list[Column]:
+    """The columns of a CUR 2.0 export of everything, in order."""
+    return [
+        Column(row["name"], row["name"], row["arrow_type"])
+        for row in _rows("cur2_columns.csv")
+        if row["position"]
+    ]
+
+
+def cost_details() -> list[Column]:
+    """The columns of cost details of an enterprise agreement, in order."""
+    headers = [row["column"] for row in _rows("cost_details_ea_columns.csv")]
+    return [
+        Column(header, _COST_DETAILS_NAMES.get(header) or _snake(header), _cost_details_kind(header))
+        for header in headers
+    ]
+
+
+def focus() -> list[Column]:
+    """The columns of Azure's FOCUS 1.2, in order."""
+    return [
+        Column(row["name"], _snake(row["name"]), "json" if row["name"] in _FOCUS_OBJECTS else row["type"])
+        for row in _rows("azure_focus_columns.csv")
+        if row["in_1_2"]
+    ]
+
+
+def _cost_details_kind(header: str) -> str:
+    if header == "Tags":
+        return "json"
+    if header.endswith("Date"):
+        return "day"
+    return "double" if header in _COST_DETAILS_NUMBERS else "string"
+
+
+def _snake(header: str) -> str:
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", header).lower()
+
+
+def _rows(file_name: str) -> Iterator[dict[str, str]]:
+    with (_DATA / file_name).open(newline="", encoding="utf-8") as file:
+        yield from csv.DictReader(file)

@@ -1,4 +1,4 @@
-"""Makes the files that are read: CUR 2.0 exports in folders, kept for the next run.
+"""Makes the files that are read: exports in folders, kept for the next run.
 
 Runs as a process of its own, ``python -m benchmarks.inputs``: the runner must stay small, because Linux
 counts its memory as the least that a process started by it has taken.
@@ -10,16 +10,24 @@ import json
 import shutil
 import sys
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any
 
-Format = Literal["parquet", "csv"]
+from benchmarks.subjects import SUBJECTS
+
+if TYPE_CHECKING:
+    from benchmarks.subjects import Subject
+    from tests.local_clouds.azure_cost_vocabulary import View
 
 SEED = 1
 MONTH = "2026-09"
 EXPORT = "bench"
 DATA = Path(__file__).parent / "data"
 _EXECUTION = "3b6f0d52-7d0e-4a57-8a4b-6d1f8f0c0911"
+_SUBMITTED = datetime(2026, 10, 3, 4, 12, 7, tzinfo=UTC)
+_DATA_FILES = {".parquet", ".gz"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,19 +35,19 @@ class Input:
     """An export of one delivery with one data file.
 
     Attributes:
-        format: Of the data file.
-        rows: In it.
+        subject: What it is.
+        rows: In the data file.
         s3: Whether it shall be in S3 too.
     """
 
-    format: Format
+    subject: Subject
     rows: int
     s3: bool = False
 
     @property
     def root(self) -> Path:
         """The folder that stands for the bucket."""
-        return DATA / f"cur2-seed{SEED}-{self.format}-{self.rows}"
+        return DATA / f"{self.subject.export_type}-seed{SEED}-{self.subject.format}-{self.rows}"
 
     @property
     def url(self) -> str:
@@ -49,7 +57,7 @@ class Input:
     @property
     def file(self) -> Path:
         """The data file."""
-        (path,) = self.root.rglob(f"{EXPORT}-00001.*")
+        (path,) = (path for path in self.root.rglob("*") if path.suffix in _DATA_FILES)
         return path
 
 
@@ -57,21 +65,47 @@ def make(wanted: Input) -> None:
     """Write the export, unless a run before this one has."""
     if wanted.root.exists():
         return
+    unfinished = wanted.root.with_suffix(".partial")
+    shutil.rmtree(unfinished, ignore_errors=True)
+    publish = _publish_cur2 if wanted.subject.export_type == "cur2" else _publish_azure
+    publish(unfinished, wanted)
+    unfinished.rename(wanted.root)
+
+
+def _publish_cur2(root: Path, wanted: Input) -> None:
     from tests.local_clouds.cur2 import cur2_batches  # noqa: PLC0415 - see the module's docstring
     from tests.local_clouds.exports import FolderStore, publish_cur2  # noqa: PLC0415
 
-    partial = wanted.root.with_suffix(".partial")
-    shutil.rmtree(partial, ignore_errors=True)
     publish_cur2(
-        FolderStore(partial),
+        FolderStore(root),
         export=EXPORT,
         period=MONTH,
         data=cur2_batches(wanted.rows, SEED, MONTH),
         execution_id=_EXECUTION,
-        format=wanted.format,
+        format=wanted.subject.format,
         chunk_rows=wanted.rows,
     )
-    partial.rename(wanted.root)
+
+
+def _publish_azure(root: Path, wanted: Input) -> None:
+    from tests.local_clouds.azure_cost_files import cost_details, focus  # noqa: PLC0415 - as above
+    from tests.local_clouds.azure_cost_rows import cost_blocks  # noqa: PLC0415
+    from tests.local_clouds.azure_exports import publish_azure  # noqa: PLC0415
+    from tests.local_clouds.exports import FolderStore  # noqa: PLC0415
+
+    view: View = "FocusCost" if wanted.subject.export_type == "focus" else "ActualCost"
+    shape = focus if view == "FocusCost" else partial(cost_details, agreement="ea")
+    publish_azure(
+        FolderStore(root),
+        export=EXPORT,
+        period=MONTH,
+        parts=[map(shape, cost_blocks(wanted.rows, SEED, MONTH, view))],
+        run_id=_EXECUTION,
+        submitted_at=_SUBMITTED,
+        kind=view,
+        form="parquet" if wanted.subject.format == "parquet" else "gzip",
+        directory="exports",
+    )
 
 
 def upload(wanted: Input, bucket: str, client: dict[str, Any]) -> None:
@@ -86,7 +120,7 @@ def upload(wanted: Input, bucket: str, client: dict[str, Any]) -> None:
     for path in (path for path in sorted(wanted.root.rglob("*")) if path.is_file()):
         s3.upload_file(str(path), bucket, f"{wanted.root.name}/{path.relative_to(wanted.root).as_posix()}")
     single = f"{wanted.root.name}-file"
-    if wanted.format == "parquet":
+    if wanted.subject.format == "parquet":
         s3.upload_file(str(wanted.file), bucket, f"{single}/items.parquet")
     else:
         s3.put_object(Bucket=bucket, Key=f"{single}/items.csv.gz", Body=_named(wanted.file.read_bytes()))
@@ -101,7 +135,8 @@ def _named(gzipped: bytes) -> bytes:
 
 if __name__ == "__main__":
     order = json.load(sys.stdin)
-    for item in (Input(**fields) for fields in order["inputs"]):
+    for fields in order["inputs"]:
+        item = Input(SUBJECTS[fields["subject"]], fields["rows"], fields["s3"])
         make(item)
         if item.s3:
             upload(item, order["bucket"], order["client"])

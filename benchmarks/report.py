@@ -18,10 +18,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from benchmarks.cases import Case
-    from benchmarks.inputs import Format, Input
+    from benchmarks.inputs import Input
     from benchmarks.measure import Sample
+    from benchmarks.subjects import Subject
 
-_PACKAGES = ("tap-offgridflow-aws", "singer-sdk", "polars", "pyarrow", "duckdb", "moto")
+_PACKAGES = (
+    *("tap-offgridflow-aws", "tap-offgridflow-azure"),
+    *("singer-sdk", "polars", "pyarrow", "duckdb", "moto"),
+)
 _BASES = ("SDK tap", "tap-s3-csv", "polars")
 _HEAD = ("case", "rows", "records/s", *(f"x {base}" for base in _BASES), "CPU s per M", "peak MB", "seconds")
 _MEGABYTES_ALLOWED = 500
@@ -33,7 +37,7 @@ class Result:
 
     Attributes:
         case: What was run.
-        format: What it read.
+        subject: What it read.
         rows: Rows it read.
         samples: Of the counted runs.
         starts: Of the same on so few rows that it is start-up, for slow cases: it is taken off.
@@ -41,7 +45,7 @@ class Result:
     """
 
     case: Case
-    format: Format
+    subject: Subject
     rows: int
     samples: Sequence[Sample]
     starts: Sequence[Sample] = ()
@@ -90,7 +94,7 @@ def _line(result: Result, results: Iterable[Result]) -> tuple[str, ...]:
         ratios.append(f"{result.rate / other.rate:.2f}" if other and other is not result else "")
     low, high = min(result.walls), max(result.walls)
     return (
-        f"{result.format} {result.case.name}",
+        f"{result.subject.name} {result.case.name}",
         f"{result.rows:,}",
         f"{result.rate:,.0f}",
         *ratios,
@@ -101,9 +105,9 @@ def _line(result: Result, results: Iterable[Result]) -> tuple[str, ...]:
 
 
 def _peer(result: Result, family: str, results: Iterable[Result]) -> Result | None:
-    """What another family took for the same work on the same format."""
+    """What another family took for the same work on the same subject."""
     for other in results:
-        if (other.format, other.case.work, other.case.family) == (result.format, result.case.work, family):
+        if (other.subject, other.case.work, other.case.family) == (result.subject, result.case.work, family):
             return other
     return None
 
@@ -111,7 +115,7 @@ def _peer(result: Result, family: str, results: Iterable[Result]) -> Result | No
 def targets(results: Sequence[Result]) -> str:
     """The targets and what is reached, by wall time and by processor time, which suffers less from noise."""
     lines = []
-    for form in dict.fromkeys(result.format for result in results):
+    for subject in dict.fromkeys(result.subject for result in results):
         for case, base, least in (
             ("tap: 25 columns", "SDK tap", 25),
             ("tap: 25 columns", "tap-s3-csv", 100),
@@ -119,11 +123,11 @@ def targets(results: Sequence[Result]) -> str:
             ("tap: activities alone", "polars", round(1 / 1.3, 2)),
             ("tap: BATCH parquet, 25 columns", "SDK tap", 20),
         ):
-            ours = next((r for r in results if (r.format, r.case.name) == (form, case)), None)
+            ours = next((r for r in results if (r.subject, r.case.name) == (subject, case)), None)
             theirs = _peer(ours, base, results) if ours else None
             if ours and theirs:
                 lines.append(
-                    f"- {form}, {case}, speed against {base}: at least {least}, "
+                    f"- {subject.name}, {case}, speed against {base}: at least {least}, "
                     f"reached {ours.rate / theirs.rate:.2f} (by processor time {theirs.cpu / ours.cpu:.2f})"
                 )
     peaks = [result for result in results if result.case.family == "tap"]
@@ -131,7 +135,7 @@ def targets(results: Sequence[Result]) -> str:
         worst = max(peaks, key=lambda result: result.peak_mb)
         lines.append(
             f"- peak memory of the tap: at most {_MEGABYTES_ALLOWED} MB, "
-            f"reached {worst.peak_mb:.0f} MB ({worst.format} {worst.case.name}, {worst.rows:,} rows)"
+            f"reached {worst.peak_mb:.0f} MB ({worst.subject.name} {worst.case.name}, {worst.rows:,} rows)"
         )
     return "\n".join(lines)
 
@@ -142,7 +146,8 @@ def circumstances(inputs: Iterable[Input], runs: int, command: str, loads: Seque
     installed = [f"{name} {version(name)}" for name in _PACKAGES]
     packages = ", ".join([*installed, TAP_S3_CSV.replace("==", " ")])
     files = ", ".join(
-        f"{item.rows:,} rows {item.format} of {item.file.stat().st_size / 1e6:.1f} MB" for item in inputs
+        f"{item.rows:,} rows {item.subject.name} of {item.file.stat().st_size / 1e6:.1f} MB"
+        for item in inputs
     )
     return "\n".join(
         (
