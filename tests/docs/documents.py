@@ -21,6 +21,7 @@ ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"
 MAPPING = ROOT / "docs" / "mapping.md"
 OBSERVABILITY = ROOT / "docs" / "observability.md"
+DUCKDB = ROOT / "docs" / "duckdb.md"
 
 
 @dataclass(frozen=True)
@@ -64,6 +65,7 @@ TAPS = {documented.tap.name: documented for documented in (AWS, AZURE)}
 DOCUMENTS = (
     README,
     *(path for documented in TAPS.values() for path in (documented.guide, documented.reference)),
+    DUCKDB,
     MAPPING,
     OBSERVABILITY,
     ROOT / "CONTRIBUTING.md",

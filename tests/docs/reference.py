@@ -1,4 +1,4 @@
-"""The generated parts of the reference of each tap; ``python -m tests.docs.reference`` writes them anew."""
+"""The generated parts of the references; ``python -m tests.docs.reference`` writes them anew."""
 
 from __future__ import annotations
 
@@ -10,10 +10,14 @@ from click.testing import CliRunner
 from offgridflow_common.activity import ACTIVITY_COLUMNS
 from offgridflow_common.columns import Kind
 from offgridflow_common.singer.line_items import LineItemStream
-from tests.docs.documents import TAPS, Documented
+from target_offgridflow_duckdb.target import TargetOffgridflowDuckdb
+from tests.docs.documents import DUCKDB, TAPS, Documented
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping
+    from pathlib import Path
+
+    from singer_sdk.plugin_base import PluginBase
 
     from offgridflow_common.columns import Column
 
@@ -28,13 +32,15 @@ _TYPES = {
 }
 
 
-def about(of: Documented) -> str:
-    return CliRunner().invoke(of.tap.cli, ["--about", "--format=markdown"]).output
+def settings_of(plugin: type[PluginBase]) -> str:
+    """The table of a plugin's settings, as its command line prints it."""
+    about = CliRunner().invoke(plugin.cli, ["--about", "--format=markdown"]).output
+    settings = about.partition("## Settings")[2]
+    return "\n".join(line for line in settings.splitlines() if line.startswith("|"))
 
 
 def settings_table(of: Documented) -> str:
-    settings = about(of).partition("## Settings")[2]
-    return "\n".join(line for line in settings.splitlines() if line.startswith("|"))
+    return settings_of(of.tap)
 
 
 def streams_table(of: Documented) -> str:
@@ -94,16 +100,17 @@ def generated(name: str) -> re.Pattern[str]:
     return re.compile(rf"(?<=<!-- {name} -->\n\n)(.*?)\n*(?=<!-- end of {name} -->)", re.DOTALL)
 
 
-def rewrite(of: Documented) -> None:
-    """Write the generated parts of a reference anew."""
-    text = of.reference.read_text("utf-8")
-    for name, make in GENERATED.items():
+def rewrite(document: Path, parts: Mapping[str, str]) -> None:
+    """Write the generated parts of a document anew."""
+    text = document.read_text("utf-8")
+    for name, part in parts.items():
         found = generated(name).search(text)
         assert found, name
-        text = f"{text[: found.start()]}{make(of)}\n\n{text[found.end() :]}"
-    of.reference.write_text(text, "utf-8")
+        text = f"{text[: found.start()]}{part}\n\n{text[found.end() :]}"
+    document.write_text(text, "utf-8")
 
 
 if __name__ == "__main__":
     for documented in TAPS.values():
-        rewrite(documented)
+        rewrite(documented.reference, {name: make(documented) for name, make in GENERATED.items()})
+    rewrite(DUCKDB, {"settings": settings_of(TargetOffgridflowDuckdb)})

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from tests.docs.documents import README, TAPS
-from tests.docs.reference import GENERATED, generated
+from target_offgridflow_duckdb.target import TargetOffgridflowDuckdb
+from tests.docs.documents import DUCKDB, README, TAPS
+from tests.docs.reference import GENERATED, generated, settings_of
 
 
 @pytest.mark.parametrize("name", GENERATED)
@@ -13,6 +14,11 @@ from tests.docs.reference import GENERATED, generated
 def test_the_reference_says_what_the_code_declares(tap: str, name: str) -> None:
     (written,) = generated(name).findall(TAPS[tap].reference.read_text("utf-8"))
     assert written == GENERATED[name](TAPS[tap]), "run: python -m tests.docs.reference"
+
+
+def test_the_document_of_the_loader_lists_its_settings() -> None:
+    (written,) = generated("settings").findall(DUCKDB.read_text("utf-8"))
+    assert written == settings_of(TargetOffgridflowDuckdb), "run: python -m tests.docs.reference"
 
 
 def test_the_readme_stays_short() -> None:
