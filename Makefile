@@ -49,7 +49,6 @@ unit: setup azurite
 test: lint unit
 
 demo:
-	@$(PYTHON) demo/python_version.py
 	@$(MAKE) --no-print-directory setup
 	@$(MAKE) --no-print-directory azurite || echo "The demo goes on without Azurite and leaves out the exports in Azure's storage."
 	@$(RUN) python -m demo

@@ -8,7 +8,9 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from demo.python_version import complaint
+from demo.errors import DemoError
+from demo.screen import Screen
+from demo.story import Size, Story
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,18 +31,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--rows", type=int, default=20_000, help="line items of a month")
     parser.add_argument("--output", type=Path, default=_PROJECT / "output", help="folder for the database")
     options = parser.parse_args(arguments)
-    if wrong := complaint(*sys.version_info[:2]):
-        sys.stderr.write(f"{wrong}\n")
-        return 1
     return _tell(options.rows, options.output.resolve())
 
 
 def _tell(rows: int, output: Path) -> int:
-    # Imported late: on a Python that is too new, these would fail before the message above.
-    from demo.errors import DemoError  # noqa: PLC0415
-    from demo.screen import Screen  # noqa: PLC0415
-    from demo.story import Size, Story  # noqa: PLC0415
-
     for name in _ENDINGS:
         signal.signal(name, _interrupt)
     try:

@@ -18,10 +18,10 @@ from demo.errors import DemoError
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-PLUGINS = ("tap-offgridflow-aws", "target-duckdb")
+PLUGINS = ("tap-offgridflow-aws", "target-offgridflow-duckdb")
 
 #: Variables that would make these runs depend on how somebody else's are set up.
-_NOT_OURS = ("AWS_", "AZURE_", "MELTANO_", "TAP_OFFGRIDFLOW_", "TARGET_DUCKDB_")
+_NOT_OURS = ("AWS_", "AZURE_", "MELTANO_", "TAP_OFFGRIDFLOW_", "TARGET_OFFGRIDFLOW_")
 
 _TICK_SECONDS = 1.0
 _PATIENCE_SECONDS = 10.0

@@ -100,7 +100,7 @@ class Warehouse:
     @property
     def settings(self) -> Mapping[str, str]:
         """The settings of the loader, as environment variables."""
-        return {"TARGET_DUCKDB_FILEPATH": str(self.path)}
+        return {"TARGET_OFFGRIDFLOW_DUCKDB_PATH": str(self.path)}
 
     def create_views(self, schema: str = "aws") -> None:
         """Add the ready views of what is current to a schema."""
@@ -147,14 +147,11 @@ class Warehouse:
 
     def written_since(self, moment: datetime) -> Mapping[str, int]:
         """How many rows of each table were written by a run that began at a moment (aware, UTC)."""
-        return {
-            table: self._ask(_WRITTEN_SINCE.format(table=table), moment.replace(tzinfo=None))[0][0]
-            for table in TABLES
-        }
+        return {table: self._ask(_WRITTEN_SINCE.format(table=table), moment)[0][0] for table in TABLES}
 
     def line_items_written_since(self, moment: datetime) -> Mapping[str, int]:
         """The same for line items, by month; months without any are absent."""
-        return dict(self._ask(_LINE_ITEMS_WRITTEN_SINCE, moment.replace(tzinfo=None)))
+        return dict(self._ask(_LINE_ITEMS_WRITTEN_SINCE, moment))
 
     @staticmethod
     def _has_exports(connection: duckdb.DuckDBPyConnection) -> bool:

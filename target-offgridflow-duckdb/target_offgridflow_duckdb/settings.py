@@ -24,7 +24,7 @@ CONFIG_SCHEMA: dict[str, Any] = th.PropertiesList(
     ),
     th.Property(
         "default_target_schema",
-        th.StringType(min_length=1),
+        th.StringType,
         description="Schema of all tables. Default: the first part of streams named `schema-table`, and "
         "`main` for others.",
     ),

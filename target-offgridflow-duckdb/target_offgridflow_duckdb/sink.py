@@ -112,6 +112,7 @@ class DuckDbSink(BatchSink):
         del context
         self._read_waiting()
         frame = self._release()
+        self.logger.info("Loading %d rows into %s", frame.height, self._table)
         with self._database.loading(f"loading {frame.height:,} records into table {self._table}"):
             self._load(self._database.arrive(frame), {name: quoted(name) for name in frame.columns})
 

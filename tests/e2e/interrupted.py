@@ -25,7 +25,13 @@ OF_A_RUN = {
     "cost_and_usage": (),
     "deliveries": (),
 }
-LOADER_TIMES = ("_sdc_extracted_at", "_sdc_batched_at")
+LOADER_TIMES = (
+    "_sdc_extracted_at",
+    "_sdc_received_at",
+    "_sdc_batched_at",
+    "_sdc_sequence",
+    "_sdc_sync_started_at",
+)
 
 LISTED = """
     SELECT rows, (SELECT count(*) FROM aws.cost_and_usage AS c WHERE c.delivery_id = d.delivery_id)
@@ -69,9 +75,9 @@ def pipeline(folder: Path, home: Path, export: Path, sustainability: Sustainabil
         "start_date": "2026-08-01",
         "end_date": "2026-11-01",
     }
-    loader = {"filepath": str(folder / "demo.duckdb"), "batch_size_rows": str(BATCH_ROWS)}
+    loader = {"path": str(folder / "demo.duckdb"), "batch_size_rows": str(BATCH_ROWS)}
     settings = {f"TAP_OFFGRIDFLOW_AWS_{name.upper()}": value for name, value in tap.items()}
-    settings |= {f"TARGET_DUCKDB_{name.upper()}": value for name, value in loader.items()}
+    settings |= {f"TARGET_OFFGRIDFLOW_DUCKDB_{name.upper()}": value for name, value in loader.items()}
     return Pipeline(PROJECT, folder, settings, waiting=lambda _: None, home=home)
 
 

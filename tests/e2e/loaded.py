@@ -33,10 +33,10 @@ def ask(database: Path, question: str, *values: object) -> list[Any]:
 def differences(database: Path, files: Path, table: str = "aws.cost_and_usage") -> dict[str, int]:
     """How many values of each column differ between a table of line items and the files below a folder.
 
-    Numbers must be equal to the last bit. An empty text counts as null, since the loader makes it one. Rows
-    that are on one side only are counted as `row_number`.
+    Numbers must be equal to the last bit. Rows that are on one side only are counted as `row_number`.
     """
     with duckdb.connect() as connection:
+        connection.execute("SET TimeZone = 'UTC'")
         connection.execute(f"ATTACH '{database}' AS loaded (READ_ONLY)")
         connection.execute(f"CREATE TABLE delivered AS {_DELIVERED}", [f"{files}/**/*.parquet"])
         types = _types(connection, f"loaded.{table}")
@@ -56,8 +56,6 @@ def _differs(name: str, delivered: str, loaded: str) -> str:
         return "d.row_number IS NULL OR l.row_number IS NULL"
     if loaded == "JSON":
         return f"""d.{name} IS DISTINCT FROM from_json(l.{name}, '"{delivered}"')"""
-    if loaded == "VARCHAR":
-        return f"nullif(d.{name}, '') IS DISTINCT FROM l.{name}"
     return f"d.{name} IS DISTINCT FROM l.{name}"
 
 

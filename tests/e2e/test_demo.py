@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import shutil
 import subprocess
-import sys
 from typing import TYPE_CHECKING, Any
 
 import duckdb
@@ -13,15 +12,14 @@ import pytest
 import requests
 
 from demo import azure_story, pipeline
-from demo.__main__ import main
 from demo.azure_source import AzureSource
 from demo.errors import DemoError
 from demo.pipeline import Pipeline
-from demo.python_version import complaint
 from demo.screen import Screen
 from demo.source import Source
 from demo.story import BILLED_MONTHS, CARBON_MONTHS, RESTATED_MONTH, SEED, WATER_YEARS, Size, Story
 from tests.e2e.conftest import PROJECT
+from tests.e2e.interrupted import LOADER_TIMES as OF_A_RUN
 from tests.e2e.loaded import ask, differences, in_one_only
 from tests.e2e.processes import group_ends
 from tests.local_clouds.azure_demo import demo_costs
@@ -29,10 +27,10 @@ from tests.local_clouds.azure_demo import demo_costs
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.e2e.conftest import Home, Once
+    from tests.e2e.conftest import Home
+    from tests.installed import Once
 
 SIZE = Size(rows=1200)
-OF_A_RUN = ("_sdc_extracted_at", "_sdc_batched_at")
 
 
 def save_bills(story: Story, folder: Path) -> None:
@@ -250,7 +248,7 @@ def test_a_run_that_fails_shows_the_end_of_the_log(meltano_home: Home, tmp_path:
     settings = {
         "TAP_OFFGRIDFLOW_AWS_ACTIVITY_GRAIN": "month",
         "TAP_OFFGRIDFLOW_AWS_AWS_ROLE_SESSION_NAME": "?",
-        "TARGET_DUCKDB_FILEPATH": str(tmp_path / "never.duckdb"),
+        "TARGET_OFFGRIDFLOW_DUCKDB_PATH": str(tmp_path / "never.duckdb"),
     }
     failing = Pipeline(PROJECT, tmp_path, settings, waiting=lambda _: None, home=home)
     with pytest.raises(DemoError, match="aws_role_session_name must be"):
@@ -269,24 +267,3 @@ def test_settings_of_somebody_else_do_not_reach_the_demo(
     ((words, options),) = started
     assert not {"AWS_PROFILE", "TAP_OFFGRIDFLOW_AWS_AWS_PROFILE", "MELTANO_ENVIRONMENT"} & set(options["env"])
     assert "--env-file" in words[0]
-
-
-@pytest.mark.parametrize("version", [(3, 10), (3, 14), (4, 0)])
-def test_a_python_that_cannot_run_the_demo_is_told_which_can(version: tuple[int, int]) -> None:
-    said = complaint(*version)
-    assert said is not None
-    assert f"this is {version[0]}.{version[1]}. Call: make clean demo PYTHON=python3.12" in said
-    assert "\n" not in said
-
-
-@pytest.mark.parametrize("version", [(3, 11), (3, 12), (3, 13)])
-def test_a_python_that_can_run_the_demo_hears_nothing(version: tuple[int, int]) -> None:
-    assert complaint(*version) is None
-
-
-def test_the_version_is_looked_at_before_anything_else(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr(sys, "version_info", (3, 14, 0, "final", 0))
-    assert main(["--output", "/nowhere/at/all"]) == 1
-    assert "PYTHON=python3.12" in capsys.readouterr().err

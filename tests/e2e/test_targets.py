@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import csv
 import json
-import subprocess
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from ruamel.yaml import YAML
 
 from tap_offgridflow_aws.tap import TapOffgridflowAws
-from tests.e2e.conftest import PROJECT
 from tests.e2e.loaded import ask, differences
 from tests.e2e.piping import messages_of_the_tap, pipe
 from tests.local_clouds.cur2 import cur2_table
@@ -32,7 +29,8 @@ EXECUTION_ID = "3b6f0d52-7d0e-4a57-8a4b-6d1f8f0c0011"
 
 @pytest.fixture(scope="module")
 def duckdb_loader(plugins: Path) -> Path:
-    return plugins / "loaders" / "target-duckdb" / "venv" / "bin" / "target-duckdb"
+    name = "target-offgridflow-duckdb"
+    return plugins / "loaders" / name / "venv" / "bin" / name
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +57,7 @@ def test_every_value_of_every_column_lands_in_duckdb_in_whatever_batches(
     source: Path, duckdb_loader: Path, tmp_path: Path
 ) -> None:
     database = tmp_path / "loaded.duckdb"
-    config = {"filepath": str(database), "default_target_schema": "aws", "batch_size_rows": BATCH_ROWS}
+    config = {"path": str(database), "default_target_schema": "aws", "batch_size_rows": BATCH_ROWS}
     pipe(duckdb_loader, config, (source / "messages").read_bytes(), tmp_path)
     counts = ask(database, "SELECT billing_period, count(*) FROM aws.cost_and_usage GROUP BY ALL ORDER BY 1")
     assert counts == [(month, ROWS) for month in MONTHS]
@@ -77,7 +75,7 @@ def test_no_batch_loses_a_row_even_if_it_holds_nothing_but_its_key(
 ) -> None:
     (entry,) = [entry for entry in streams() if entry["stream"] == stream]
     database, rows = tmp_path / "loaded.duckdb", 10
-    config = {"filepath": str(database), "default_target_schema": "aws", "batch_size_rows": 4}
+    config = {"path": str(database), "default_target_schema": "aws", "batch_size_rows": 4}
     pipe(duckdb_loader, config, b"\n".join(bare_messages(entry, rows)) + b"\n", tmp_path)
     assert ask(database, "SELECT count(*) FROM query_table(?)", f"aws.{stream}") == [(rows,)]
 
@@ -97,43 +95,6 @@ def least_value(kind: dict[str, Any], row: int) -> object:
     if kind.get("format") == "date-time":
         return datetime(2026, 1, 1 + row, tzinfo=UTC).isoformat(timespec="microseconds")
     return {"string": f"v{row}", "integer": row, "number": row / 7}[kind["type"][0]]
-
-
-def test_the_loader_as_the_project_sets_it_up_never_says_more_than_it_has_written(
-    duckdb_loader: Path, tmp_path: Path
-) -> None:
-    database = tmp_path / "loaded.duckdb"
-    config = {"filepath": str(database), "default_target_schema": "aws", "batch_size_rows": 2}
-    config |= {"flush_all_streams": loader_setting("flush_all_streams")}
-    (tmp_path / "loader.json").write_text(json.dumps(config))
-    command = (duckdb_loader, "--config", tmp_path / "loader.json")
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as loader:
-        assert loader.stdin is not None
-        assert loader.stdout is not None
-        # One stream is read whole but fills no batch; then another fills one; more is still to come.
-        for message in (keyed("early", 1), [{"type": "STATE", "value": {"early": "read"}}], keyed("late", 2)):
-            loader.stdin.write(b"".join(json.dumps(line).encode() + b"\n" for line in message))
-        loader.stdin.flush()
-        said = json.loads(loader.stdout.readline())
-        loader.kill()
-    assert said == {"early": "read"}
-    assert ask(database, "SELECT count(*) FROM aws.early") == [(1,)]
-
-
-def keyed(stream: str, rows: int) -> list[dict[str, Any]]:
-    properties = {"id": {"type": ["integer"]}, "at": {"type": ["string"], "format": "date-time"}}
-    schema = {"type": "object", "properties": properties}
-    records = [{"id": row, "at": "2026-01-01T00:00:00.000000+00:00"} for row in range(rows)]
-    return [
-        {"type": "SCHEMA", "stream": stream, "schema": schema, "key_properties": ["id"]},
-        *({"type": "RECORD", "stream": stream, "record": record} for record in records),
-    ]
-
-
-def loader_setting(name: str) -> object:
-    project = YAML(typ="safe").load(PROJECT / "meltano.yml")
-    (loader,) = project["plugins"]["loaders"]
-    return {setting["name"]: setting["value"] for setting in loader["settings"]}[name]
 
 
 def test_every_row_lands_in_csv_and_passes_a_loader_that_checks_each_against_its_schema(
