@@ -1,18 +1,21 @@
-"""Buckets: S3 as an object store to read exports from, and as a place for BATCH files."""
+"""Buckets: S3 as an object store that exports are delivered to, and as a place for BATCH files."""
 
 from __future__ import annotations
 
 from contextlib import closing
 from datetime import UTC
 from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import urlsplit
 
-from offgridflow_common.exports.storage import ObjectInfo, save
+from offgridflow_common.exports.delivery import Export
+from offgridflow_common.exports.storage import FolderStore, ObjectInfo, save
 from offgridflow_common.pagination import Page
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from offgridflow_common.exports.storage import ObjectStore
     from tap_offgridflow_aws.client import AwsClient
     from tap_offgridflow_aws.settings import ExportSetting
 
@@ -86,6 +89,18 @@ class S3Store:
                 return consume(body)
 
         return self._client.attempt("s3", "GetObject", f"reading {self.uri(info.key)}", send)
+
+
+def open_export(client: AwsClient, setting: ExportSetting) -> Export:
+    """An export in its bucket, or in the folder that a ``file:`` URL names."""
+    store: ObjectStore
+    if folder := FolderStore.of_url(setting.url):
+        store, prefix = folder
+    else:
+        parts = urlsplit(setting.url)
+        # One slash parts bucket and key; a key may begin with a slash of its own.
+        store, prefix = S3Store(client, parts.netloc, setting), parts.path.removeprefix("/")
+    return Export(name=setting.name, type=setting.type, store=store, prefix=prefix)
 
 
 class S3BatchStore:

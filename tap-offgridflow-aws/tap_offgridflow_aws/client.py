@@ -40,9 +40,11 @@ if TYPE_CHECKING:
     from offgridflow_common.singer.periods import Period
     from tap_offgridflow_aws.settings import AwsSettings
 
-#: The one region in which these services exist, wherever the buckets are.
-HOME_REGION = "us-east-1"
-_HOME_SERVICES = frozenset({"bcm-data-exports", "cur", "sustainability"})
+#: Where the services live that have one region only. China's own billing services have another.
+_HOME = "us-east-1"
+_CHINA_HOME = "cn-northwest-1"
+_BILLING_SERVICES = frozenset({"bcm-data-exports", "cur"})
+_HOME_SERVICES = _BILLING_SERVICES | {"sustainability"}
 
 #: The most that the Sustainability API gives on one page.
 _PAGE_SIZE = 5000
@@ -166,10 +168,9 @@ class AwsClient:
             return self._clients[service]
 
     def _new_client(self, session: boto3.Session, service: str) -> Any:  # noqa: ANN401
-        region = HOME_REGION if service in _HOME_SERVICES else session.region_name
         client = session.client(
             service,
-            region_name=region or HOME_REGION,
+            region_name=_region(service, session.region_name),
             endpoint_url=self._settings.endpoint_urls.get(service),
             config=botocore.config.Config(
                 retries={"mode": "standard", "total_max_attempts": 1},
@@ -212,6 +213,13 @@ class AwsClient:
         )
         role.set_config_variable("region", base.region_name)
         return boto3.Session(botocore_session=role)
+
+
+def _region(service: str, default: str | None) -> str:
+    """Where a service is asked: some exist in one region of a partition only, wherever the buckets are."""
+    if service in _BILLING_SERVICES and default and default.startswith("cn-"):
+        return _CHINA_HOME
+    return _HOME if service in _HOME_SERVICES else default or _HOME
 
 
 def _refuse_plain_http(service: str, url: str) -> None:

@@ -7,12 +7,14 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from offgridflow_common.pagination import Page
+from tap_offgridflow_aws.buckets import open_export
 from tap_offgridflow_aws.settings import ExportSetting
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from logging import Logger
 
+    from offgridflow_common.exports.delivery import Export
     from tap_offgridflow_aws.client import AwsClient
 
 #: The table that a data export's query reads tells its type; FOCUS tables carry a version.
@@ -24,29 +26,50 @@ _TYPES = (
 _FROM = re.compile(r"\bFROM\s+\"?(\w+)", re.IGNORECASE)
 
 
-def discover_exports(client: AwsClient, logger: Logger) -> tuple[ExportSetting, ...]:
-    """All data exports and legacy reports of the account, each logged with its type and place.
+def discover_exports(
+    client: AwsClient, listed: Sequence[ExportSetting], logger: Logger
+) -> tuple[ExportSetting, ...]:
+    """What the account exports beside what is listed; each is logged with its type and place.
 
-    Exports of other tables, such as recommendations, are logged and left out.
+    Exports of other tables, such as recommendations, are logged and left out, and so are new ones of which
+    nothing was delivered yet.
     """
-    found = _named_apart([*_data_exports(client, logger), *_legacy_reports(client)])
-    for export in found:
+    places = {export.url for export in listed}
+    found = [export for export in _found(client, logger) if export.url not in places]
+    exports = _named_apart(found, listed)
+    for export in exports:
         logger.info("found export '%s' of type %s at %s", export.name, export.type, export.url)
-    if not found:
+    if not exports and not listed:
         logger.warning("discover_exports found no export of cost, usage or carbon in this account")
-    return found
+    return exports
 
 
-def _named_apart(exports: list[ExportSetting]) -> tuple[ExportSetting, ...]:
-    """A data export and a legacy report may have the same name; then their types are added."""
-    names = [export.name for export in exports]
+def _named_apart(
+    found: Sequence[ExportSetting], listed: Sequence[ExportSetting]
+) -> tuple[ExportSetting, ...]:
+    """Where two have one name, such as a report and its successor, those found tell their type."""
+    names = [export.name for export in (*listed, *found)]
     return tuple(
         replace(export, name=f"{export.name}-{export.type}") if names.count(export.name) > 1 else export
-        for export in exports
+        for export in found
     )
 
 
-def _data_exports(client: AwsClient, logger: Logger) -> Iterator[ExportSetting]:
+def _found(client: AwsClient, logger: Logger) -> Iterator[ExportSetting]:
+    for export, delivered in (*_data_exports(client, logger), *_legacy_reports(client)):
+        if delivered or _holds_anything(open_export(client, export)):
+            yield export
+        else:
+            logger.warning("export '%s' has delivered nothing to %s yet: left out", export.name, export.url)
+
+
+def _holds_anything(export: Export) -> bool:
+    return any(True for _ in export.store.list(f"{export.prefix}/"))
+
+
+def _data_exports(client: AwsClient, logger: Logger) -> Iterator[tuple[ExportSetting, bool]]:
+    """Each export of cost or carbon, and whether the service knows of a delivery."""
+
     def fetch(token: str | None) -> Page[dict[str, Any]]:
         more = {"NextToken": token} if token else {}
         answer = client.attempt(
@@ -62,7 +85,8 @@ def _data_exports(client: AwsClient, logger: Logger) -> Iterator[ExportSetting]:
                 logger.info("export '%s' holds neither cost nor carbon: left out", export["Name"])
                 continue
             place = export["DestinationConfigurations"]["S3Destination"]
-            yield _setting(export["Name"], kind, place["S3Bucket"], place.get("S3Prefix"))
+            setting = _setting(export["Name"], kind, place["S3Bucket"], place["S3Prefix"])
+            yield setting, "LastRefreshedAt" in reference["ExportStatus"]
 
 
 def _definition(client: AwsClient, name: str, arn: str) -> dict[str, Any]:
@@ -72,7 +96,9 @@ def _definition(client: AwsClient, name: str, arn: str) -> dict[str, Any]:
     return export
 
 
-def _legacy_reports(client: AwsClient) -> Iterator[ExportSetting]:
+def _legacy_reports(client: AwsClient) -> Iterator[tuple[ExportSetting, bool]]:
+    """Each report, and whether the service knows of a delivery."""
+
     def fetch(token: str | None) -> Page[dict[str, Any]]:
         # No MaxResults: the service accepts 5 and nothing else.
         more = {"NextToken": token} if token else {}
@@ -86,7 +112,8 @@ def _legacy_reports(client: AwsClient) -> Iterator[ExportSetting]:
 
     for page in client.pager.pages(fetch):
         for report in page.items:
-            yield _setting(report["ReportName"], "cur", report["S3Bucket"], report.get("S3Prefix"))
+            setting = _setting(report["ReportName"], "cur", report["S3Bucket"], report["S3Prefix"])
+            yield setting, "lastDelivery" in report.get("ReportStatus", {})
 
 
 def _type(query: str) -> str | None:
@@ -95,5 +122,5 @@ def _type(query: str) -> str | None:
     return next((kind for pattern, kind in _TYPES if pattern.fullmatch(table)), None)
 
 
-def _setting(name: str, kind: str, bucket: str, prefix: str | None) -> ExportSetting:
-    return ExportSetting(name=name, type=kind, url=f"s3://{bucket}/{prefix or ''}/{name}")
+def _setting(name: str, kind: str, bucket: str, prefix: str) -> ExportSetting:
+    return ExportSetting(name=name, type=kind, url=f"s3://{bucket}/{prefix}/{name}")

@@ -192,6 +192,7 @@ def test_trap_21_reports_are_listed_without_a_page_size() -> None:
     apis: dict[str, Any] = {}
     keys = {"aws_access_key_id": "AKIAIOSFODNN7EXAMPLE", "aws_secret_access_key": "x"}
     report: dict[str, Any] = {"ReportName": "r", "S3Bucket": "b", "S3Prefix": "", "S3Region": "us-east-1"}
+    report |= {"ReportStatus": {"lastDelivery": "20261102T060000Z", "lastStatus": "SUCCESS"}}
     report |= {"TimeUnit": "DAILY", "Format": "textORcsv", "Compression": "GZIP"}
     for service, operation, answer in (
         ("bcm-data-exports", "list_exports", {"Exports": []}),
@@ -210,7 +211,7 @@ def test_trap_21_reports_are_listed_without_a_page_size() -> None:
         return send(apis[service])
 
     client: Any = SimpleNamespace(pager=CursorPager(max_pages=3), attempt=attempt)
-    (found,) = discover_exports(client, logging.getLogger(__name__))
+    (found,) = discover_exports(client, (), logging.getLogger(__name__))
     assert (found.type, found.url) == ("cur", "s3://b//r")
 
 
