@@ -8,14 +8,14 @@ RUN := $(UV) run --frozen --no-sync
 AZURITE := tests/local_clouds/azurite
 
 .DEFAULT_GOAL := help
-.PHONY: help setup azurite test lint typecheck unit soak bench demo clean pins
+.PHONY: help setup azurite test lint unit soak bench bench-load demo clean pins
 
 help:
 	@echo "make demo   run the whole job against local clouds, into DuckDB"
 	@echo "make test   lint, types and tests"
 	@echo "make lint   ruff and mypy only"
 	@echo "make soak   kill 50 runs at random moments, and look for what is lost"
-	@echo "make bench  compare speed with other ways to read the same files"
+	@echo "make bench  compare speed with other ways to read the same files; make bench-load: to load them"
 	@echo "make clean  remove everything that make created"
 
 $(UV):
@@ -59,6 +59,9 @@ soak: setup
 
 bench: setup
 	$(RUN) python -m benchmarks
+
+bench-load: setup
+	$(RUN) python -m benchmarks loading
 
 clean:
 	rm -rf .venv .tools .meltano .mypy_cache .pytest_cache .ruff_cache .hypothesis output benchmarks/data $(AZURITE)/node_modules

@@ -1,4 +1,4 @@
-"""Compares ways to read one export: ``python -m benchmarks --help``."""
+"""Compares ways to read one export, or to load it: ``python -m benchmarks --help``."""
 
 from __future__ import annotations
 
@@ -7,26 +7,27 @@ import itertools
 import os
 import re
 import shlex
-import shutil
 import subprocess
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmarks.cases import BATCHES, RUN, Case, Commands, cases
 from benchmarks.clouds import local_clouds, prepare
+from benchmarks.commands import RUN, Commands, clean
 from benchmarks.inputs import Input
+from benchmarks.loading import LOADING
 from benchmarks.measure import RunFailedError, Sample, own_peak_mb, run
+from benchmarks.reading import READING
 from benchmarks.report import Result, circumstances, table, targets
-from benchmarks.subjects import SUBJECTS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from benchmarks.cases import Case
     from benchmarks.subjects import Subject
 
-_RESULTS = Path(__file__).parent / "RESULTS.md"
+_SUITES = {"reading": READING, "loading": LOADING}
 
 #: What is slow reads at most so many rows.
 _SLOW_ROWS = 50_000
@@ -41,7 +42,7 @@ class Bench:
     def __init__(self, rows: int, env: Mapping[str, str]) -> None:
         self._rows = rows
         self._env = env
-        self._commands: dict[tuple[Subject, str, int], list[str]] = {}
+        self._pipelines: dict[tuple[Subject, str, int], list[list[str]]] = {}
         self._samples: dict[tuple[Subject, str, int], list[Sample]] = {}
 
     def inputs(self, chosen: Sequence[tuple[Subject, Case]]) -> list[Input]:
@@ -57,19 +58,17 @@ class Bench:
         return min(self._rows, _SLOW_ROWS) if case.slow else self._rows
 
     def warm_up(self, subject: Subject, case: Case) -> None:
-        """Run a case once on few rows, uncounted, and make sure that it writes what it should.
+        """Run a case once on few rows, uncounted, and make sure that it gives each of them.
 
         Raises:
             RunFailedError: It does not.
         """
         for rows in {self.rows_of(case), _START_ROWS}:
-            self._commands[subject, case.name, rows] = case.command(Input(subject, rows))
+            self._pipelines[subject, case.name, rows] = case.pipeline(Input(subject, rows))
         output = RUN / "output"
         self._run(subject, case, _START_ROWS, output)
-        with output.open("rb") as lines:
-            records = sum(re.match(rb'\{"type": ?"RECORD"', line) is not None for line in lines)
-        if case.records and records != _START_ROWS:
-            raise RunFailedError(f"{records} records of {_START_ROWS} rows")
+        if case.counted and (given := case.counted(subject, output)) != _START_ROWS:
+            raise RunFailedError(f"{given} of {_START_ROWS} rows")
 
     def count(self, subject: Subject, case: Case) -> None:
         """Run a case once and keep what it took."""
@@ -89,28 +88,28 @@ class Bench:
 
     def _run(self, subject: Subject, case: Case, rows: int, output: Path | None = None) -> Sample:
         log = RUN / f"{re.sub(r'[^a-z0-9]+', '-', f'{subject.name} {case.name}'.lower())}.log"
-        sample = run(self._commands[subject, case.name, rows], self._env, log, output)
-        shutil.rmtree(BATCHES)
-        BATCHES.mkdir()
-        return sample
+        clean()
+        return run(self._pipelines[subject, case.name, rows], self._env, log, output)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the comparison, print it, and keep it."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=main.__doc__)
+    parser.add_argument("suite", choices=_SUITES, nargs="?", default="reading", help="what is compared")
     parser.add_argument("--rows", type=int, default=1_000_000, help="line items of the input")
     parser.add_argument("--runs", type=int, default=3, help="counted runs of each case")
     parser.add_argument("--cases", default="", help="only what matches, such as '^csv tap:'")
-    parser.add_argument("--out", type=Path, help="file for the results; default RESULTS.md if all cases run")
+    parser.add_argument("--out", type=Path, help="file for the results; default: kept if all run")
     options = parser.parse_args(arguments)
-    out = options.out or (None if options.cases else _RESULTS)
+    suite = _SUITES[options.suite]
+    out = options.out or (None if options.cases else Path(__file__).parent / suite.results)
     loads = [os.getloadavg()[0]]
     with local_clouds() as clouds:
         commands = Commands(clouds)
         chosen = [
             (subject, case)
-            for subject in SUBJECTS.values()
-            for case in cases(subject, commands)
+            for subject in suite.subjects
+            for case in suite.cases(subject, commands)
             if re.search(options.cases, f"{subject.name} {case.name}")
         ]
         bench = Bench(options.rows, clouds.env)
@@ -125,8 +124,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     loads.append(os.getloadavg()[0])
     command = f"python -m benchmarks {shlex.join(sys.argv[1:] if arguments is None else arguments)}".strip()
     report = (
-        f"# Speed, {datetime.now(UTC):%Y-%m-%d}\n\n{circumstances(inputs, options.runs, command, loads)}\n\n"
-        f"{table(results)}\n\n## Targets\n\n{targets(results)}\n"
+        f"# {suite.title}, {datetime.now(UTC):%Y-%m-%d}\n\n"
+        f"{circumstances(suite, inputs, options.runs, command, loads)}\n\n"
+        f"{table(suite, results)}\n\n## Targets\n\n{targets(suite, results)}\n"
     )
     print(report)
     _say(f"the runner itself took {own_peak_mb():.0f} MB, the least that any peak can show")

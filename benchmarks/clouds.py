@@ -1,4 +1,4 @@
-"""What the cases need around them: the local clouds, and tap-s3-csv in an environment of its own."""
+"""What the cases need around them: the local clouds, and programs in environments of their own."""
 
 from __future__ import annotations
 
@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
 REGION = "us-east-1"
 TAP_S3_CSV = "tap-s3-csv==2.3.1"
-_VENV = DATA / "venv-tap-s3-csv"
+TARGET_DUCKDB = "target-duckdb==0.8.0"
+_ITS_DUCKDB = ("duckdb==1.0.0; python_version < '3.13'", "duckdb==1.1.3; python_version >= '3.13'")
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,10 +98,24 @@ def tap_s3_csv() -> Path:
     Raises:
         subprocess.CalledProcessError: It cannot be installed.
     """
-    program = _VENV / "bin" / "tap-s3-csv"
+    return _installed("tap-s3-csv", TAP_S3_CSV)
+
+
+def target_duckdb() -> Path:
+    """The same of the loader, with the last DuckDB of which it keeps every row.
+
+    Raises:
+        subprocess.CalledProcessError: It cannot be installed.
+    """
+    return _installed("target-duckdb", TARGET_DUCKDB, *_ITS_DUCKDB)
+
+
+def _installed(name: str, *requirements: str) -> Path:
+    venv = DATA / f"venv-{name}"
+    program = venv / "bin" / name
     if not program.exists():
-        subprocess.run([sys.executable, "-m", "venv", "--clear", str(_VENV)], check=True)
-        subprocess.run([str(_VENV / "bin" / "pip"), "install", "--quiet", TAP_S3_CSV], check=True)
+        subprocess.run([sys.executable, "-m", "venv", "--clear", str(venv)], check=True)
+        subprocess.run([str(venv / "bin" / "pip"), "install", "--quiet", *requirements], check=True)
     return program
 
 

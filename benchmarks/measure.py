@@ -1,4 +1,4 @@
-"""Runs a command as a whole process and says what it took."""
+"""Runs commands as whole processes and says what they took."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import subprocess
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -20,8 +20,8 @@ class Sample:
 
     Attributes:
         wall: Seconds from start to end.
-        cpu: Seconds of processor time, user and system, all threads.
-        peak_mb: Largest resident memory, in MiB.
+        cpu: Seconds of processor time, user and system, all threads and processes.
+        peak_mb: Largest resident memory in MiB; of several processes, the sum of what each took at most.
     """
 
     wall: float
@@ -33,28 +33,51 @@ class RunFailedError(Exception):
     """A measured command ended with an error."""
 
 
-def run(command: Sequence[str], env: Mapping[str, str], log: Path, output: Path | None = None) -> Sample:
-    """Run a command to its end.
+def run(
+    pipeline: Sequence[Sequence[str]], env: Mapping[str, str], log: Path, output: Path | None = None
+) -> Sample:
+    """Run commands, each piped into the next, to their end.
 
     Args:
-        command: What to run.
+        pipeline: What to run.
         env: Added to the environment.
         log: Gets the standard error.
-        output: Gets the standard output; default the null device.
+        output: Gets the standard output of the last; default the null device.
 
     Raises:
         RunFailedError: It ended with an error; the message has the end of its log.
     """
+    ended = []
     with (output or Path(os.devnull)).open("wb") as out, log.open("wb") as err:
         started = time.monotonic()
-        process = subprocess.Popen(command, env={**os.environ, **env}, stdout=out, stderr=err)
-        _, status, usage = os.wait4(process.pid, 0)
+        for process in _started(pipeline, {**os.environ, **env}, out, err):
+            _, status, usage = os.wait4(process.pid, 0)
+            process.returncode = os.waitstatus_to_exitcode(status)
+            ended.append((process.returncode, usage))
         wall = time.monotonic() - started
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
+    if any(code for code, _ in ended):
         tail = log.read_text(errors="replace")[-500:]
-        raise RunFailedError(f"exit code {process.returncode}: {tail}")
-    return Sample(wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024)
+        raise RunFailedError(f"exit codes {[code for code, _ in ended]}: {tail}")
+    return Sample(
+        wall,
+        sum(usage.ru_utime + usage.ru_stime for _, usage in ended),
+        sum(usage.ru_maxrss for _, usage in ended) / 1024,
+    )
+
+
+def _started(
+    pipeline: Sequence[Sequence[str]], env: Mapping[str, str], out: IO[bytes], err: IO[bytes]
+) -> list[subprocess.Popen[bytes]]:
+    processes: list[subprocess.Popen[bytes]] = []
+    before = None
+    for number, command in enumerate(pipeline, 1):
+        to = out if number == len(pipeline) else subprocess.PIPE
+        processes.append(subprocess.Popen(command, env=env, stdin=before, stdout=to, stderr=err))
+        if before is not None:
+            # Only the reader holds the pipe, so that a writer whose reader is gone ends.
+            before.close()
+        before = processes[-1].stdout
+    return processes
 
 
 def own_peak_mb() -> float:

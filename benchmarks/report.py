@@ -11,23 +11,20 @@ from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING
 
-from benchmarks.clouds import TAP_S3_CSV
 from benchmarks.inputs import SEED
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from benchmarks.cases import Case
+    from benchmarks.cases import Case, Suite
     from benchmarks.inputs import Input
     from benchmarks.measure import Sample
     from benchmarks.subjects import Subject
 
 _PACKAGES = (
-    *("tap-offgridflow-aws", "tap-offgridflow-azure"),
+    *("tap-offgridflow-aws", "tap-offgridflow-azure", "target-offgridflow-duckdb"),
     *("singer-sdk", "polars", "pyarrow", "duckdb", "moto"),
 )
-_BASES = ("SDK tap", "tap-s3-csv", "polars")
-_HEAD = ("case", "rows", "records/s", *(f"x {base}" for base in _BASES), "CPU s per M", "peak MB", "seconds")
 _MEGABYTES_ALLOWED = 500
 
 
@@ -75,10 +72,12 @@ class Result:
         return max(sample.peak_mb for sample in self.samples)
 
 
-def table(results: Sequence[Result]) -> str:
+def table(suite: Suite, results: Sequence[Result]) -> str:
     """All results as one Markdown table."""
-    lines = [_HEAD, *(_line(result, results) for result in results)]
-    widths = [max(len(line[place]) for line in lines) for place in range(len(_HEAD))]
+    bases = [f"x {base}" for base in suite.bases]
+    head = ("case", "rows", "records/s", *bases, "CPU s per M", "peak MB", "seconds")
+    lines = [head, *(_line(suite, result, results) for result in results)]
+    widths = [max(len(line[place]) for line in lines) for place in range(len(head))]
     rule = ["-" * widths[0], *("-" * (width - 1) + ":" for width in widths[1:])]
     padded = [
         [line[0].ljust(widths[0]), *map(str.rjust, line[1:], widths[1:])]  # names left, numbers right
@@ -87,9 +86,9 @@ def table(results: Sequence[Result]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in (padded[0], rule, *padded[1:]))
 
 
-def _line(result: Result, results: Iterable[Result]) -> tuple[str, ...]:
+def _line(suite: Suite, result: Result, results: Iterable[Result]) -> tuple[str, ...]:
     ratios = []
-    for base in _BASES:
+    for base in suite.bases:
         other = _peer(result, base, results)
         ratios.append(f"{result.rate / other.rate:.2f}" if other and other is not result else "")
     low, high = min(result.walls), max(result.walls)
@@ -112,39 +111,35 @@ def _peer(result: Result, family: str, results: Iterable[Result]) -> Result | No
     return None
 
 
-def targets(results: Sequence[Result]) -> str:
+def targets(suite: Suite, results: Sequence[Result]) -> str:
     """The targets and what is reached, by wall time and by processor time, which suffers less from noise."""
     lines = []
     for subject in dict.fromkeys(result.subject for result in results):
-        for case, base, least in (
-            ("tap: 25 columns", "SDK tap", 25),
-            ("tap: 25 columns", "tap-s3-csv", 100),
-            ("tap: 25 columns", "polars", 0.7),
-            ("tap: activities alone", "polars", round(1 / 1.3, 2)),
-            ("tap: BATCH parquet, 25 columns", "SDK tap", 20),
-        ):
-            ours = next((r for r in results if (r.subject, r.case.name) == (subject, case)), None)
-            theirs = _peer(ours, base, results) if ours else None
+        for target in suite.targets:
+            ours = next((r for r in results if (r.subject, r.case.name) == (subject, target.case)), None)
+            theirs = _peer(ours, target.base, results) if ours else None
             if ours and theirs:
                 lines.append(
-                    f"- {subject.name}, {case}, speed against {base}: at least {least}, "
+                    f"- {subject.name}, {target.case}, speed against {target.base}: at least {target.least}, "
                     f"reached {ours.rate / theirs.rate:.2f} (by processor time {theirs.cpu / ours.cpu:.2f})"
                 )
-    peaks = [result for result in results if result.case.family == "tap"]
+    peaks = [result for result in results if result.case.family == suite.ours]
     if peaks:
         worst = max(peaks, key=lambda result: result.peak_mb)
         lines.append(
-            f"- peak memory of the tap: at most {_MEGABYTES_ALLOWED} MB, "
+            f"- peak memory of {suite.ours}: at most {_MEGABYTES_ALLOWED} MB, "
             f"reached {worst.peak_mb:.0f} MB ({worst.subject.name} {worst.case.name}, {worst.rows:,} rows)"
         )
     return "\n".join(lines)
 
 
-def circumstances(inputs: Iterable[Input], runs: int, command: str, loads: Sequence[float]) -> str:
+def circumstances(
+    suite: Suite, inputs: Iterable[Input], runs: int, command: str, loads: Sequence[float]
+) -> str:
     """Where, with what and on what it was measured; no names of the machine and no paths."""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1024**3
     installed = [f"{name} {version(name)}" for name in _PACKAGES]
-    packages = ", ".join([*installed, TAP_S3_CSV.replace("==", " ")])
+    packages = ", ".join([*installed, *(package.replace("==", " ") for package in suite.packages)])
     files = ", ".join(
         f"{item.rows:,} rows {item.subject.name} of {item.file.stat().st_size / 1e6:.1f} MB"
         for item in inputs
