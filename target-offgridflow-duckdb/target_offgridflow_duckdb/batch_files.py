@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 import zlib
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Final
@@ -21,13 +21,47 @@ from offgridflow_common.errors import BadRequestError, FatalError, NotFoundError
 from offgridflow_common.origins import is_loopback
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+    from singer_sdk.helpers._batch import BaseBatchFileEncoding
+
+#: Files are loaded together until they have so many bytes: each commit costs what many rows cost.
+_TOGETHER_BYTES: Final = 16 * 1024**2
 _COPY_BYTES: Final = 8 * 1024**2
 #: Protocols of object stores, which obstore speaks without pinning the clouds' own libraries.
 _OBJECT_STORES: Final = {"s3", "s3a", "gs", "gcs", "az", "abfs", "abfss"}
 _ENDPOINTS: Final = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
 _DAMAGED: Final[Any] = (EOFError, OSError, zlib.error, zlib_ng.error)
+
+
+class WaitingFiles:
+    """BATCH files that are on this machine and wait to be loaded together."""
+
+    def __init__(self) -> None:
+        self._copies = ExitStack()
+        self._files: list[tuple[BaseBatchFileEncoding, Path]] = []
+        self._bytes = 0
+
+    def __len__(self) -> int:
+        return len(self._files)
+
+    @property
+    def are_enough(self) -> bool:
+        """Whether they should wait no longer."""
+        return self._bytes >= _TOGETHER_BYTES
+
+    def add(self, encoding: BaseBatchFileEncoding, url: str, options: Mapping[str, Any]) -> None:
+        """Let a file wait; ``url``, ``options`` and the errors are those of :func:`local_file`."""
+        path = self._copies.enter_context(local_file(url, options))
+        self._files.append((encoding, path))
+        self._bytes += path.stat().st_size
+
+    @contextmanager
+    def released(self) -> Iterator[Sequence[tuple[BaseBatchFileEncoding, Path]]]:
+        """All of them, in the order they came; copies are removed at the end, and none waits any more."""
+        files, self._files, self._bytes = self._files, [], 0
+        with self._copies.pop_all():
+            yield files
 
 
 @contextmanager

@@ -16,9 +16,9 @@ _NESTED: Final = re.compile(r"(STRUCT|MAP|UNION)\(|.*\[\d*\]$", re.DOTALL)
 _ROUNDABLE: Final = re.compile(r"FLOAT|DOUBLE|DECIMAL")
 
 
-def relation(path: Path) -> str:
-    """A Parquet file as a relation in SQL."""
-    return f"read_parquet({literal(str(path))})"
+def relation(paths: Iterable[Path]) -> str:
+    """Parquet files with the same columns as a relation in SQL."""
+    return f"read_parquet([{', '.join(literal(str(path)) for path in paths)}])"
 
 
 def values(columns: Iterable[Column], types: Mapping[str, str]) -> dict[str, str]:

@@ -53,7 +53,7 @@ CONFIG_SCHEMA: dict[str, Any] = th.PropertiesList(
     th.Property(
         "batch_size_rows",
         th.IntegerType(minimum=1, maximum=10_000_000),
-        default=100_000,
+        default=250_000,
         description="Rows of a stream that are loaded at once; fewer if they are large.",
     ),
     th.Property(

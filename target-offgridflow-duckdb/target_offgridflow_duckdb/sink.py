@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import abc
+from itertools import chain, groupby
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -15,7 +17,7 @@ from singer_sdk.sinks import BatchSink
 
 from offgridflow_common.errors import BadRequestError
 from target_offgridflow_duckdb import metadata, parquet
-from target_offgridflow_duckdb.batch_files import json_lines, local_file
+from target_offgridflow_duckdb.batch_files import WaitingFiles, json_lines
 from target_offgridflow_duckdb.columns import INSTANT, columns_of
 from target_offgridflow_duckdb.database import literal, quoted
 from target_offgridflow_duckdb.messages import Message
@@ -50,7 +52,7 @@ class LoadingTarget(Target):
 class DuckDbSink(BatchSink):
     """Loads a stream into its table."""
 
-    MAX_SIZE_DEFAULT = 100_000
+    MAX_SIZE_DEFAULT = 250_000
 
     def __init__(
         self,
@@ -78,12 +80,18 @@ class DuckDbSink(BatchSink):
         self._waiting_bytes = 0
         self._held: list[pl.DataFrame] = []
         self._held_bytes = 0
+        self._files = WaitingFiles()
         self._takes_messages = False
+
+    @property
+    def current_size(self) -> int:
+        """How many records, or BATCH files, wait to be loaded."""
+        return len(self._waiting) + sum(frame.height for frame in self._held) + len(self._files)
 
     @property
     def is_full(self) -> bool:
         """Whether there is enough to be loaded."""
-        return super().is_full or self._held_bytes >= _HELD_BYTES
+        return super().is_full or self._held_bytes >= _HELD_BYTES or self._files.are_enough
 
     def setup(self) -> None:
         """Make the table fit the schema."""
@@ -110,6 +118,9 @@ class DuckDbSink(BatchSink):
     def process_batch(self, context: dict[str, Any]) -> None:
         """Load what has been collected, in one transaction."""
         del context
+        if self._files:
+            self._load_files()
+            return
         self._read_waiting()
         frame = self._release()
         self.logger.info("Loading %d rows into %s", frame.height, self._table)
@@ -117,19 +128,20 @@ class DuckDbSink(BatchSink):
             self._load(self._database.arrive(frame), {name: quoted(name) for name in frame.columns})
 
     def process_batch_files(self, encoding: BaseBatchFileEncoding, files: Sequence[str]) -> None:
-        """Load the files of a BATCH message, in one transaction.
+        """Collect the files of a BATCH message, and load what there is if that is enough.
 
         Raises:
-            BadRequestError: They are of a format that is not known, or cannot be read.
+            BadRequestError: They cannot be read.
             NotFoundError: A file is not there.
         """
-        # What came before must not be written over what comes now.
-        self._owner.drain_one(self)
+        if not self._files:
+            # What came before must not be written over what comes now.
+            self._owner.drain_one(self)
         storage = self.batch_config.storage if self.batch_config else None
-        with self._database.loading(f"loading {len(files)} BATCH files into table {self._table}"):
-            for url in files:
-                with local_file(url, storage.params if storage else {}) as path:
-                    self._load_file(encoding, path)
+        for url in files:
+            self._files.add(encoding, url, storage.params if storage else {})
+        if self._files.are_enough:
+            self._owner.drain_one(self)
 
     def activate_version(self, new_version: int) -> None:
         """Delete the rows of earlier versions, or mark them as deleted."""
@@ -142,6 +154,9 @@ class DuckDbSink(BatchSink):
         """Leave times as they are: DuckDB reads a whole column of them at once."""
 
     def _wait(self, messages: Sequence[Message]) -> None:
+        if self._files:
+            # Files that came before must not be written over these.
+            self._owner.drain_one(self)
         self._waiting.extend(messages)
         self._waiting_bytes += sum(len(message.record) for message in messages)
         if len(self._waiting) >= self._chunk_rows or self._waiting_bytes >= _CHUNK_BYTES:
@@ -160,15 +175,25 @@ class DuckDbSink(BatchSink):
         self._held.append(frame)
         self._held_bytes += int(frame.estimated_size())
 
-    def _load_file(self, encoding: BaseBatchFileEncoding, path: Path) -> None:
+    def _load_files(self) -> None:
+        asked = f"loading {len(self._files)} BATCH files into table {self._table}"
+        self.logger.info("%s", asked.capitalize())
+        with self._files.released() as files, self._database.loading(asked):
+            for encoding, alike in groupby(files, itemgetter(0)):
+                self._load_alike(encoding, [path for _, path in alike])
+
+    def _load_alike(self, encoding: BaseBatchFileEncoding, paths: Sequence[Path]) -> None:
         if encoding.format == BatchFileFormat.PARQUET:
-            source = parquet.relation(path)
-            types = self._database.types_of(source)
-            self._load_batch(source, parquet.values(self._columns, types))
+            typed = ((path, self._database.types_of(parquet.relation([path]))) for path in paths)
+            for types, alike in groupby(typed, itemgetter(1)):
+                source = parquet.relation([path for path, _ in alike])
+                self._load_batch(source, parquet.values(self._columns, types))
         elif encoding.format == BatchFileFormat.JSONL and encoding.compression in (None, "none", "gzip"):
-            for frame in self._frames(
-                json_lines(path, gzipped=encoding.compression == "gzip", size=_CHUNK_BYTES)
-            ):
+            gzipped = encoding.compression == "gzip"
+            blocks = chain.from_iterable(
+                json_lines(path, gzipped=gzipped, size=_CHUNK_BYTES) for path in paths
+            )
+            for frame in self._frames(blocks):
                 self._load_batch(self._database.arrive(frame), {name: quoted(name) for name in frame.columns})
         else:
             raise BadRequestError(

@@ -171,6 +171,46 @@ def test_a_state_after_files_goes_out_with_the_records_it_covers(
     assert loader.rows("other") == [{"k": 1}, {"k": 2}]
 
 
+def test_files_wait_until_they_are_enough_and_then_let_the_next_state_out(
+    loader: Loader, put: Any, encoding: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = [put(encoding, [{"k": k, "v": "a" * 99}], str(k)) for k in range(5)]
+    size = (loader.path.parent / "0").stat().st_size
+    monkeypatch.setattr("target_offgridflow_duckdb.batch_files._TOGETHER_BYTES", 2 * size)
+    messages = [KEYED]
+    for k, url in enumerate(files):
+        messages += [batch(encoding, url), state({"at": k})]
+    assert loader.load(*messages) == [{"at": 1}, {"at": 3}, {"at": 4}]
+    assert [row["k"] for row in loader.rows("s")] == list(range(5))
+
+
+def test_messages_of_different_files_are_loaded_together_in_their_order(loader: Loader, put: Any) -> None:
+    rows = [
+        (PARQUET, [{"k": 1, "v": "a"}, {"k": 2, "v": "a"}]),
+        (PARQUET, [{"k": 2.0, "v": "b"}]),
+        (PARQUET, [{"v": "c", "k": 3}, {"v": None, "k": 1}]),
+        (GZIPPED, [{"k": 3, "v": "d"}, {"k": 4, "v": "d"}]),
+        (PARQUET, [{"k": 4, "v": "e"}]),
+        (JSONL, [{"k": 5}]),
+    ]
+    urls = [put(encoding, some, str(number)) for number, (encoding, some) in enumerate(rows)]
+    loader.load(KEYED, *(batch(encoding, url) for (encoding, _), url in zip(rows, urls, strict=True)))
+    found = loader.ask("SELECT k, v FROM s ORDER BY k")
+    assert found == [(1, None), (2, "b"), (3, "d"), (4, "e"), (5, None)]
+
+
+def test_the_last_of_a_key_stays_across_large_files(loader: Loader, tmp_path: Path) -> None:
+    """DuckDB reads row groups and files in parallel."""
+    urls = []
+    for number in range(3):
+        keys = pa.array([k % 50_000 for k in range(150_000)])
+        values = pa.array([f"{number} {place:06}" for place in range(150_000)])
+        urls.append(str(tmp_path / str(number)))
+        pq.write_table(pa.table({"k": keys, "v": values}), urls[-1], row_group_size=10_000)
+    loader.load(KEYED, batch(PARQUET, *urls))
+    assert loader.ask("SELECT count(*), min(v), max(v) FROM s") == [(50_000, "2 100000", "2 149999")]
+
+
 def test_a_message_is_loaded_whole_or_not_at_all(loader: Loader, put: Any, encoding: dict[str, str]) -> None:
     timed = schema("s", ["k"], k=INTEGER, v=MOMENT)
     good = put(encoding, [{"k": 1, "v": "2026-01-01T00:00:00Z"}], "good")

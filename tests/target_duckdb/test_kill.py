@@ -64,7 +64,7 @@ def test_what_state_says_is_there_after_a_kill_and_the_next_run_brings_the_rest(
     loader: Loader, tmp_path: Path, point: int
 ) -> None:
     chance = random.Random(point)  # noqa: S311 - made-up data
-    states_before, pause = chance.randrange(40), chance.random() * 0.02
+    states_before, pause = chance.randrange(20), chance.random() * 0.02
     with Process(loader.path, batch_size_rows=BATCH_ROWS) as process:
 
         def feed() -> None:
