@@ -10,6 +10,7 @@ import sys
 import termios
 import threading
 import time
+from contextlib import suppress
 from typing import IO, TYPE_CHECKING, Any, Self
 
 import psutil
@@ -48,6 +49,8 @@ class Process:
     def __exit__(self, *_: object) -> None:
         self._timer.cancel()
         self.kill()
+        with suppress(BrokenPipeError):
+            self._input.close()
         self._output.close()
 
     def send(self, *messages: Message) -> None:
@@ -76,10 +79,6 @@ class Process:
         """Kill it as `kill -9` does."""
         self._process.kill()
         self._process.wait(SECONDS)
-        try:
-            self._input.close()
-        except BrokenPipeError:
-            return
 
     def signal(self, number: int) -> None:
         """Send it a signal."""

@@ -132,10 +132,17 @@ def test_a_key_that_the_schema_does_not_have_is_refused(loader: Loader) -> None:
         loader.load(schema("s", ["missing"], k=INTEGER), record("s", k=1))
 
 
+#: What a DECIMAL(38, 0) has room for.
+LARGEST = 10**38 - 1
+
+
 @settings(max_examples=25, deadline=None)
 @given(
     batches=st.lists(
-        st.lists(st.tuples(st.sampled_from(["a", "b", None]), st.integers(0, 5), st.integers())), max_size=5
+        st.lists(
+            st.tuples(st.sampled_from(["a", "b", None]), st.integers(0, 5), st.integers(-LARGEST, LARGEST))
+        ),
+        max_size=5,
     ),
     batch_size_rows=st.integers(1, 7),
 )
