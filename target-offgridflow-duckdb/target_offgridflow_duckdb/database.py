@@ -1,7 +1,8 @@
-"""The database: one connection, on which everything happens in transactions."""
+"""The database: one connection, on which everything happens in transactions, one after the other."""
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
@@ -11,7 +12,8 @@ import duckdb
 from offgridflow_common.errors import BadRequestError, FatalError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
+    from concurrent.futures import Future
 
     import polars as pl
 
@@ -34,8 +36,10 @@ class Database:
         self._config: dict[str, Any] = {"custom_user_agent": _AGENT}
         if token:
             self._config["motherduck_token"] = token
-        #: How many transactions that loaded rows have been committed.
+        #: How many loads there have been, the one that is under way among them.
         self.loads = 0
+        self._worker = ThreadPoolExecutor(1, thread_name_prefix="load")
+        self._under_way: Future[None] | None = None
 
     @cached_property
     def _connection(self) -> duckdb.DuckDBPyConnection:
@@ -59,7 +63,8 @@ class Database:
         return str(self.run("SELECT current_database()")[0][0])
 
     def close(self) -> None:
-        """Close the connection, if there is one."""
+        """Wait for what is under way, whatever becomes of it, and close the connection if there is one."""
+        self._worker.shutdown()
         if "_connection" in vars(self):
             self._connection.close()
 
@@ -70,11 +75,45 @@ class Database:
 
     @contextmanager
     def transaction(self, asked: str) -> Iterator[None]:
-        """Commit what happens in this context, or nothing of it.
+        """Commit what happens in this context, or nothing of it; what is under way comes first.
 
         Raises:
-            FatalError: DuckDB refused it.
+            FatalError: DuckDB refused it, or what was under way.
         """
+        self.settle()
+        with self._atomic(asked):
+            yield
+
+    @contextmanager
+    def loading(self, asked: str) -> Iterator[None]:
+        """Commit the rows that are loaded in this context, or none of them."""
+        with self.transaction(asked):
+            self.loads += 1
+            yield
+
+    def load_aside(self, asked: str, load: Callable[[], object]) -> None:
+        """Load rows in a transaction of their own, while the caller goes on reading more.
+
+        Raises:
+            FatalError: What was under way before failed.
+        """
+
+        def work() -> None:
+            with self._atomic(asked):
+                load()
+
+        self.settle()
+        self.loads += 1
+        self._under_way = self._worker.submit(work)
+
+    def settle(self) -> None:
+        """Wait for what is under way, and raise the error that it ended with, if any."""
+        under_way, self._under_way = self._under_way, None
+        if under_way is not None:
+            under_way.result()
+
+    @contextmanager
+    def _atomic(self, asked: str) -> Iterator[None]:
         self.run("BEGIN TRANSACTION")
         try:
             yield
@@ -89,13 +128,6 @@ class Database:
         except BaseException:
             self._rollback()
             raise
-
-    @contextmanager
-    def loading(self, asked: str) -> Iterator[None]:
-        """Commit the rows that are loaded in this context, or none of them."""
-        with self.transaction(asked):
-            yield
-        self.loads += 1
 
     def arrive(self, frame: pl.DataFrame) -> str:
         """Make a frame known to statements, in place of the one before; gives its name."""

@@ -124,8 +124,8 @@ class DuckDbSink(BatchSink):
         self._read_waiting()
         frame = self._release()
         self.logger.info("Loading %d rows into %s", frame.height, self._table)
-        with self._database.loading(f"loading {frame.height:,} records into table {self._table}"):
-            self._load(self._database.arrive(frame), {name: quoted(name) for name in frame.columns})
+        asked = f"loading {frame.height:,} records into table {self._table}"
+        self._database.load_aside(asked, lambda: self._load_frame(frame))
 
     def process_batch_files(self, encoding: BaseBatchFileEncoding, files: Sequence[str]) -> None:
         """Collect the files of a BATCH message, and load what there is if that is enough.
@@ -174,6 +174,9 @@ class DuckDbSink(BatchSink):
                 frame = metadata.stamped(frame, messages, self.sync_started_at)
         self._held.append(frame)
         self._held_bytes += int(frame.estimated_size())
+
+    def _load_frame(self, frame: pl.DataFrame) -> None:
+        self._load(self._database.arrive(frame), {name: quoted(name) for name in frame.columns})
 
     def _load_files(self) -> None:
         asked = f"loading {len(self._files)} BATCH files into table {self._table}"

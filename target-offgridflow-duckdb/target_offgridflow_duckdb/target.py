@@ -28,7 +28,7 @@ from target_offgridflow_duckdb.sink import DuckDbSink, LoadingTarget
 from target_offgridflow_duckdb.table import Tables
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from types import FrameType
 
     from singer_sdk.sinks import Sink
@@ -103,6 +103,11 @@ class TargetOffgridflowDuckdb(LoadingTarget):
         with self._reader.undisturbed():
             super().process_endofpipe()
             self.tables.database.close()
+
+    def _drain_all(self, sink_list: Iterable[Sink], parallelism: int) -> None:
+        """Load what sinks hold, and wait until that is done: state may go out now."""
+        super()._drain_all(sink_list, parallelism)
+        self.tables.database.settle()
 
     @property
     def _reader(self) -> RecordReader:
