@@ -29,13 +29,13 @@ class Database:
     Args:
         path: The file, or ``md:`` and a database's name.
         token: Signs in to MotherDuck.
+        memory_limit: How much memory DuckDB may use.
     """
 
-    def __init__(self, path: str, token: str | None = None) -> None:
+    def __init__(self, path: str, token: str | None = None, memory_limit: str | None = None) -> None:
         self._path = path
-        self._config: dict[str, Any] = {"custom_user_agent": _AGENT}
-        if token:
-            self._config["motherduck_token"] = token
+        given = {"custom_user_agent": _AGENT, "motherduck_token": token, "memory_limit": memory_limit}
+        self._config: dict[str, Any] = {name: value for name, value in given.items() if value}
         #: How many loads there have been, the one that is under way among them.
         self.loads = 0
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="load")

@@ -57,6 +57,12 @@ CONFIG_SCHEMA: dict[str, Any] = th.PropertiesList(
         description="Rows of a stream that are loaded at once; fewer if they are large.",
     ),
     th.Property(
+        "memory_limit",
+        th.StringType(pattern=r"^\d+(\.\d+)? ?([KMGT]i?B)$"),
+        description="How much memory DuckDB may use, such as `2GB`; tables of many columns need much. "
+        "Default: DuckDB's own, four fifths of the machine's.",
+    ),
+    th.Property(
         "validate_records",
         th.BooleanType,
         default=False,

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 _CHUNK_ROWS: Final = 5_000
 _CHUNK_BYTES: Final = 8 * 1024**2
 #: What the columns that wait to be loaded may take.
-_HELD_BYTES: Final = 64 * 1024**2
+_HELD_BYTES: Final = 32 * 1024**2
 
 _ENCODER: Final = msgspec.json.Encoder(decimal_format="number")
 

@@ -80,7 +80,7 @@ class TargetOffgridflowDuckdb(LoadingTarget):
     def tables(self) -> Tables:
         """The tables of the run."""
         return Tables(
-            Database(self.config["path"], self.config.get("token")),
+            Database(self.config["path"], self.config.get("token"), self.config.get("memory_limit")),
             self.config.get("default_target_schema"),
             overwrite=self.config["load_method"] == TargetLoadMethods.OVERWRITE,
         )

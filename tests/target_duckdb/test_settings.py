@@ -33,6 +33,7 @@ SECONDS = 60
         ({"path": "x", "batch_size_rows": 0}, "batch_size_rows"),
         ({"path": "x", "load_method": "merge"}, "load_method"),
         ({"path": ""}, "path"),
+        ({"path": "x", "memory_limit": "much"}, "memory_limit"),
     ],
     ids=str,
 )
@@ -45,6 +46,21 @@ def test_a_wrong_setting_is_named(config: dict[str, Any], problem: str) -> None:
 def test_the_folder_of_the_file_must_be_there(loader: Loader, tmp_path: Path) -> None:
     with pytest.raises(BadRequestError, match="nowhere"):
         loader.load(schema("s", k=INTEGER), path=str(tmp_path / "nowhere" / "x.duckdb"))
+
+
+def test_memory_may_be_limited(loader: Loader, monkeypatch: pytest.MonkeyPatch) -> None:
+    connections: list[duckdb.DuckDBPyConnection] = []
+    connect = duckdb.connect
+
+    def keep(path: str, config: dict[str, str]) -> duckdb.DuckDBPyConnection:
+        connections.append(connect(path, config=config))
+        return connections[-1].cursor()
+
+    monkeypatch.setattr(duckdb, "connect", keep)
+    loader.load(schema("s", k=INTEGER), record("s", k=1), memory_limit="512 MiB")
+    (connection,) = connections
+    assert connection.sql("SELECT current_setting('memory_limit')").fetchall() == [("512.0 MiB",)]
+    connection.close()
 
 
 def test_what_is_no_database_is_refused(loader: Loader, tmp_path: Path) -> None:
