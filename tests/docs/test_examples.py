@@ -88,7 +88,7 @@ def test_yaml_names_real_settings_and_streams(block: str) -> None:
         of = TAPS[plugin["name"]]
         _check_settings(of, {item["name"] for item in plugin.get("settings", ())} | set(plugin["config"]))
         of.tap(config=plugin["config"])
-        for pattern in plugin["select"]:
+        for pattern in plugin.get("select", ()):
             stream, _, column = pattern.removeprefix("!").partition(".")
             assert stream in of.streams
             assert column == "*" or column in {known.name for known in of.streams[stream].columns}
