@@ -73,7 +73,8 @@ class Suite:
         results: The file that keeps them.
         subjects: What is read.
         cases: What is run on a subject.
-        ours: The families whose memory is held to the target.
+        ours: The family whose memory is told.
+        peak_mb: What it may take at most, in MiB; none if nothing is asked of it.
         bases: The families that others are compared to.
         targets: Speeds to reach.
         packages: Those of other environments that take part, as requirements.
@@ -84,6 +85,7 @@ class Suite:
     subjects: Sequence[Subject]
     cases: Callable[[Subject, Commands], Sequence[Case]]
     ours: str
+    peak_mb: int | None
     bases: tuple[str, ...]
     targets: tuple[Target, ...]
     packages: tuple[str, ...]

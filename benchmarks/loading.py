@@ -54,6 +54,7 @@ LOADING = Suite(
     subjects=(SUBJECTS["parquet"], SUBJECTS["csv"]),
     cases=_cases,
     ours=_OURS,
+    peak_mb=None,
     bases=(_OTHERS, _ALONE),
     targets=tuple(
         Target(f"{_OURS}: {how}, {FEW} columns", base, least)

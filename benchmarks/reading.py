@@ -65,6 +65,7 @@ READING = Suite(
     subjects=tuple(SUBJECTS.values()),
     cases=_cases,
     ours="tap",
+    peak_mb=500,
     bases=("SDK tap", "tap-s3-csv", "polars"),
     targets=(
         Target(f"tap: {FEW} columns", "SDK tap", 25),
