@@ -79,6 +79,7 @@ class DuckDbSink(BatchSink):
         self._waiting: list[Message] = []
         self._waiting_bytes = 0
         self._held: list[pl.DataFrame] = []
+        self._held_rows = 0
         self._held_bytes = 0
         self._files = WaitingFiles()
         self._takes_messages = False
@@ -86,7 +87,7 @@ class DuckDbSink(BatchSink):
     @property
     def current_size(self) -> int:
         """How many records, or BATCH files, wait to be loaded."""
-        return len(self._waiting) + sum(frame.height for frame in self._held) + len(self._files)
+        return len(self._waiting) + self._held_rows + len(self._files)
 
     @property
     def is_full(self) -> bool:
@@ -172,8 +173,7 @@ class DuckDbSink(BatchSink):
             self.record_counter_metric.increment(len(messages))
             if self.include_sdc_metadata_properties:
                 frame = metadata.stamped(frame, messages, self.sync_started_at)
-        self._held.append(frame)
-        self._held_bytes += int(frame.estimated_size())
+        self._hold(frame)
 
     def _load_frame(self, frame: pl.DataFrame) -> None:
         self._load(self._database.arrive(frame), {name: quoted(name) for name in frame.columns})
@@ -208,15 +208,21 @@ class DuckDbSink(BatchSink):
     def _frames(self, blocks: Iterable[bytes]) -> Iterator[pl.DataFrame]:
         """Lines as frames that are as large as those of records."""
         for block in blocks:
-            self._held.append(self._reader.frame_of_lines(block))
-            if sum(frame.estimated_size() for frame in self._held) >= _HELD_BYTES:
+            self._hold(self._reader.frame_of_lines(block))
+            if self._held_bytes >= _HELD_BYTES:
                 yield self._release()
         if self._held:
             yield self._release()
 
+    def _hold(self, frame: pl.DataFrame) -> None:
+        self._held.append(frame)
+        self._held_rows += frame.height
+        self._held_bytes += int(frame.estimated_size())
+
     def _release(self) -> pl.DataFrame:
         """All columns that wait to be loaded, which then wait no more."""
-        frames, self._held, self._held_bytes = self._held, [], 0
+        frames, self._held = self._held, []
+        self._held_rows = self._held_bytes = 0
         return pl.concat(frames, rechunk=False)
 
     def _load_batch(self, source: str, values: Mapping[str, str]) -> None:

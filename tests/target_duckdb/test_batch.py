@@ -189,6 +189,7 @@ def test_messages_of_different_files_are_loaded_together_in_their_order(loader: 
         (PARQUET, [{"k": 1, "v": "a"}, {"k": 2, "v": "a"}]),
         (PARQUET, [{"k": 2.0, "v": "b"}]),
         (PARQUET, [{"v": "c", "k": 3}, {"v": None, "k": 1}]),
+        (PARQUET, [{"k": 6, "v": "c"}]),
         (GZIPPED, [{"k": 3, "v": "d"}, {"k": 4, "v": "d"}]),
         (PARQUET, [{"k": 4, "v": "e"}]),
         (JSONL, [{"k": 5}]),
@@ -196,7 +197,7 @@ def test_messages_of_different_files_are_loaded_together_in_their_order(loader: 
     urls = [put(encoding, some, str(number)) for number, (encoding, some) in enumerate(rows)]
     loader.load(KEYED, *(batch(encoding, url) for (encoding, _), url in zip(rows, urls, strict=True)))
     found = loader.ask("SELECT k, v FROM s ORDER BY k")
-    assert found == [(1, None), (2, "b"), (3, "d"), (4, "e"), (5, None)]
+    assert found == [(1, None), (2, "b"), (3, "d"), (4, "e"), (5, None), (6, "c")]
 
 
 def test_the_last_of_a_key_stays_across_large_files(loader: Loader, tmp_path: Path) -> None:
