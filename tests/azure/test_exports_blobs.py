@@ -6,10 +6,12 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from azure.core.exceptions import HttpResponseError
 
 from tests.azure.container import LINES, Container
 from tests.local_clouds.azure import LocalAzure
 from tests.local_clouds.azure_exports import BY_DAYS, BY_RUN, BY_TIME_AND_RUN, LAYOUTS
+from tests.local_clouds.azurite import Azurite
 from tests.local_clouds.blob_proxy import BLOB_NOT_FOUND
 from tests.local_clouds.fault_proxy import call_first
 
@@ -18,11 +20,14 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.azure.conftest import Config, RunTap
-    from tests.local_clouds.azurite import Azurite
+    from tests.local_clouds.azure_tls import LocalAuthority
     from tests.local_clouds.exports import PublishedDelivery
 
 #: What is asked for, as a glob over the names of blobs.
 LISTING, MANIFEST, FIRST_FILE, SECOND_FILE = "", "*manifest.json", "*part_0_0001.*", "*part_0_0002.*"
+
+#: The newest version of the interface that the pinned Azurite knows.
+KNOWN = "2025-11-05"
 
 
 @pytest.fixture
@@ -41,6 +46,19 @@ def container(
         client = stack.enter_context(azurite.client())
         opened = stack.enter_context(client.get_container_client(azurite.create_container()))
         yield Container(azure, opened, tap_config, run_tap)
+
+
+def test_trap_27_requests_are_of_a_version_that_every_storage_service_knows(
+    authority: LocalAuthority, tap_config: Config, run_tap: RunTap, tmp_path: Path
+) -> None:
+    """The newest version, which the client library asks for by itself, is not known everywhere."""
+    with Azurite(authority, any_version=False) as strict, LocalAzure(azurite=strict) as azure:
+        with pytest.raises(HttpResponseError, match="API version"):
+            strict.create_container()
+        with strict.client(api_version=KNOWN) as client, client.create_container("costs") as created:
+            container = Container(azure, created, tap_config, run_tap)
+            delivery = container.deliver()
+            assert container.is_only(container.read(), delivery, tmp_path)
 
 
 @pytest.mark.parametrize(

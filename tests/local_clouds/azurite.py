@@ -50,13 +50,15 @@ class Azurite:
 
     Args:
         authority: Whose certificate it has.
+        any_version: Whether requests may be of versions of the interface that it does not know.
 
     Raises:
         AzuriteError: It is not installed, or did not start.
     """
 
-    def __init__(self, authority: LocalAuthority) -> None:
+    def __init__(self, authority: LocalAuthority, *, any_version: bool = True) -> None:
         self.authority = authority
+        self._any_version = any_version
         self.account_key = base64.b64encode(secrets.token_bytes(32)).decode()
         self.url = ""
         self._process: subprocess.Popen[bytes] | None = None
@@ -64,7 +66,8 @@ class Azurite:
     def __enter__(self) -> Self:
         if problem := missing():
             raise AzuriteError(problem)
-        options = ["--blobPort", "0", "--inMemoryPersistence", "--skipApiVersionCheck", "--disableTelemetry"]
+        options = ["--blobPort", "0", "--inMemoryPersistence", "--disableTelemetry"]
+        options += ["--skipApiVersionCheck"] if self._any_version else []
         files = ["--cert", self.authority.certificate_file, "--key", self.authority.key_file]
         # A file, because nobody would read a pipe after the start, and a full one stops who writes to it.
         with TemporaryFile() as output:
