@@ -35,6 +35,9 @@ _GROUP = (
 _SUMS = ("quantity", "cost", "line_items")
 _EXACT = pl.Decimal(38, 12)
 
+#: Groups that wait until they are summed: each time, the sums so far are gone through again.
+_UNSUMMED_ROWS = 100_000
+
 
 @dataclass(frozen=True, slots=True)
 class UsageSource:
@@ -82,9 +85,21 @@ def usage_groups(lines: pl.LazyFrame, source: UsageSource, grain: str) -> pl.Laz
     )
 
 
-def merge_groups(groups: Iterable[pl.DataFrame]) -> pl.DataFrame:
-    """Sum groups of several blocks or files."""
-    return _regrouped(pl.concat(groups))
+def merge_groups(groups: Iterable[pl.DataFrame]) -> pl.DataFrame | None:
+    """Sum groups of several blocks or files, as they come: few more are held than there are sums.
+
+    Returns:
+        The sums, or None of no groups at all.
+    """
+    held: list[pl.DataFrame] = []
+    rows = summed = 0
+    for group in groups:
+        held.append(group)
+        rows += group.height
+        if rows > 2 * summed + _UNSUMMED_ROWS:
+            held = [_regrouped(pl.concat(held))]
+            rows = summed = held[0].height
+    return _regrouped(pl.concat(held)) if held else None
 
 
 def usage_activities(  # noqa: PLR0913 - what, how it was found, from where, in which words, when

@@ -144,11 +144,11 @@ class ActivitiesStream(OffGridFlowStream, abc.ABC):
         source = self.usage_sources[delivery.export.type]
         table = self.tables[delivery.export.type].requiring(source.required)
         blocks = self.blocks(delivery, table, source.columns, reading)
-        parts = [usage_groups(block.lazy(), source, grain).collect() for block in blocks]
-        if not parts:
+        found = merge_groups(usage_groups(block.lazy(), source, grain).collect() for block in blocks)
+        if found is None:
             reading.notes["payers"] = []
             return
-        groups = self._not_taken_yet(merge_groups(parts), delivery, reading)
+        groups = self._not_taken_yet(found, delivery, reading)
         if negative := groups.filter(pl.col("quantity") < 0).height:
             self.logger.warning(
                 "%s: %d of %d groups of usage are negative in sum and make no activity",
