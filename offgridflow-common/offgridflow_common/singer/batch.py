@@ -17,8 +17,9 @@ if TYPE_CHECKING:
 
     from singer_sdk.helpers._batch import BaseBatchFileEncoding, StorageTarget
 
-#: Rows of a file, unless the user asks for fewer or more.
+#: Rows and values of a file, unless the user asks for fewer or more: a wide table needs memory.
 DEFAULT_BATCH_ROWS = 50_000
+_DEFAULT_BATCH_VALUES = 2_500_000
 
 #: What memory allows with all columns of a wide table.
 _MOST_BATCH_ROWS = 200_000
@@ -70,9 +71,10 @@ class BatchFiles:
         return self._store.put(f"{self._prefix}-{self._count:05}{suffix}", content)
 
 
-def batch_rows(config: Mapping[str, Any]) -> int:
-    """Rows of a BATCH file at most, as the tap's configuration has it."""
-    asked = (config.get("batch_config") or {}).get("batch_size") or DEFAULT_BATCH_ROWS
+def batch_rows(config: Mapping[str, Any], columns: int) -> int:
+    """Rows of a BATCH file of so many columns at most, as the tap's configuration has it."""
+    default = min(DEFAULT_BATCH_ROWS, _DEFAULT_BATCH_VALUES // max(columns, 1))
+    asked = (config.get("batch_config") or {}).get("batch_size") or default
     return min(int(asked), _MOST_BATCH_ROWS)
 
 

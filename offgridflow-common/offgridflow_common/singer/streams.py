@@ -125,7 +125,7 @@ class OffGridFlowStream(Stream, abc.ABC):
         del context
         store = self._owner.batch_store(batch_config.storage)
         files = BatchFiles(f"{self.tap_name}--{self.name}", batch_config, store)
-        self.block_rows = batch_rows(self.config)
+        self.block_rows = batch_rows(self.config, len(self.wanted))
 
         def write(frame: pl.DataFrame) -> Iterator[tuple[BaseBatchFileEncoding, list[str]]]:
             for part in frame.iter_slices(self.block_rows):
