@@ -58,7 +58,8 @@ CONFIG_SCHEMA: dict[str, Any] = th.PropertiesList(
     ),
     th.Property(
         "memory_limit",
-        th.StringType(pattern=r"^\d+(\.\d+)? ?([KMGT]i?B)$"),
+        th.StringType(pattern=r"^\d+(\.\d+)? ?[KMGT]i?B$"),
+        examples=["2GB"],
         description="How much memory DuckDB may use, such as `2GB`; tables of many columns need much. "
         "Default: DuckDB's own, four fifths of the machine's.",
     ),

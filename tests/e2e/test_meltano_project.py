@@ -113,6 +113,7 @@ def test_a_setting_given_as_an_environment_variable_reaches_the_plugin_as_what_i
     text = text_for(schema, declared(of)[name]["kind"]) if "enum" not in schema else schema["enum"][0]
     if "minimum" in schema:
         text = str(schema["minimum"])
+    text = schema.get("examples", [text])[0]
     value = json.loads(json_dumps(definition.cast_value(text)))
     if name not in {"batch_config", "stream_maps", "faker_config"}:
         jsonschema.validate(value, schema)
