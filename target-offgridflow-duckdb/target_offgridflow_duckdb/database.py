@@ -30,10 +30,19 @@ class Database:
         path: The file, or ``md:`` and a database's name.
         token: Signs in to MotherDuck.
         memory_limit: How much memory DuckDB may use.
+        when_failed: Called, from another thread, as soon as rows that are loaded aside cannot be.
     """
 
-    def __init__(self, path: str, token: str | None = None, memory_limit: str | None = None) -> None:
+    def __init__(
+        self,
+        path: str,
+        token: str | None = None,
+        memory_limit: str | None = None,
+        *,
+        when_failed: Callable[[], None] = lambda: None,
+    ) -> None:
         self._path = path
+        self._when_failed = when_failed
         given = {"custom_user_agent": _AGENT, "motherduck_token": token, "memory_limit": memory_limit}
         self._config: dict[str, Any] = {name: value for name, value in given.items() if value}
         #: How many loads there have been, the one that is under way among them.
@@ -99,8 +108,12 @@ class Database:
         """
 
         def work() -> None:
-            with self._atomic(asked):
-                load()
+            try:
+                with self._atomic(asked):
+                    load()
+            except BaseException:
+                self._when_failed()
+                raise
 
         self.settle()
         self.loads += 1

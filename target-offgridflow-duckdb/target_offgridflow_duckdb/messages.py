@@ -53,6 +53,7 @@ class RecordReader(GenericSingerReader[bytes]):
         self.after_block: Callable[[], None] = lambda: None
         self._decoder = msgspec.json.Decoder(Message)
         self._handling = False
+        self._failed = False
         self._deferred: Callable[[], None] | None = None
 
     @property
@@ -65,6 +66,11 @@ class RecordReader(GenericSingerReader[bytes]):
         """Whether something is under way that a signal must not break into."""
         return self._handling
 
+    @property
+    def failed(self) -> bool:
+        """Whether something ended with an error: what was read may then be lost, and no state may go out."""
+        return self._failed
+
     def defer(self, action: Callable[[], None]) -> None:
         """Run ``action`` as soon as what is under way is done, unless it fails."""
         self._deferred = action
@@ -75,6 +81,9 @@ class RecordReader(GenericSingerReader[bytes]):
         self._handling = True
         try:
             yield
+        except BaseException:
+            self._failed = True
+            raise
         finally:
             self._handling = False
         if (action := self._deferred) is not None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import re
+import signal
+import threading
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Final, cast
 from urllib.parse import parse_qsl
@@ -80,7 +82,12 @@ class TargetOffgridflowDuckdb(LoadingTarget):
     def tables(self) -> Tables:
         """The tables of the run."""
         return Tables(
-            Database(self.config["path"], self.config.get("token"), self.config.get("memory_limit")),
+            Database(
+                self.config["path"],
+                self.config.get("token"),
+                self.config.get("memory_limit"),
+                when_failed=self._stop_waiting,
+            ),
             self.config.get("default_target_schema"),
             overwrite=self.config["load_method"] == TargetLoadMethods.OVERWRITE,
         )
@@ -141,14 +148,23 @@ class TargetOffgridflowDuckdb(LoadingTarget):
             self._loads_stated = self.tables.database.loads
 
     def _handle_termination(self, signum: int, frame: FrameType | None) -> None:
-        """Stop when what is under way is done, then load what there is."""
+        """Stop when what is under way is done, then load what there is; after an error, nothing more."""
         if self._reader.handling:
-            self._reader.defer(
-                lambda: super(TargetOffgridflowDuckdb, self)._handle_termination(signum, frame)
-            )
-        else:
-            with self._reader.undisturbed():
-                super()._handle_termination(signum, frame)
+            self._reader.defer(lambda: self._stop(signum, frame))
+        elif not self._reader.failed:
+            self._stop(signum, frame)
+
+    def _stop(self, signum: int, frame: FrameType | None) -> None:
+        """Load what there is and exit; where that fails, the error shows, which the SDK's own way hides."""
+        with self._reader.undisturbed():
+            self.drain_all(is_endofpipe=True)
+        super(Target, self)._handle_termination(signum, frame)
+
+    @staticmethod
+    def _stop_waiting() -> None:
+        """Interrupt the wait for more input: what was read before could not be loaded."""
+        if ident := threading.main_thread().ident:
+            signal.pthread_kill(ident, signal.SIGINT)
 
     def _is_plain(self, stream: str) -> bool:
         """Whether a stream's records are loaded as they come, without maps and flattening."""

@@ -65,7 +65,7 @@ class Loader:
         """Load messages in one run; gives the states that went out."""
         lines = (line if isinstance(line, bytes) else json.dumps(line).encode() for line in messages)
         output = io.StringIO()
-        with _kept_signal_handlers(), redirect_stdout(output):
+        with kept_signal_handlers(), redirect_stdout(output):
             target = TargetOffgridflowDuckdb(config={"path": str(self.path), **self.config, **config})
             try:
                 target.listen(io.BytesIO(b"\n".join(lines)))
@@ -98,7 +98,7 @@ def records_of(stream: str, rows: Iterable[Mapping[str, Any]]) -> Iterator[Messa
 
 
 @contextmanager
-def _kept_signal_handlers() -> Iterator[None]:
+def kept_signal_handlers() -> Iterator[None]:
     kept = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield

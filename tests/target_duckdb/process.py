@@ -71,6 +71,10 @@ class Process:
         self._input.close()
         return self._process.wait(SECONDS)
 
+    def wait(self) -> int:
+        """Wait for its exit code while its input stays open."""
+        return self._process.wait(SECONDS)
+
     def rest(self) -> list[Any]:
         """The states that it has let out and nobody has read."""
         return [json.loads(line) for line in self._output]

@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
+import io
+import json
 import os
 import signal
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from offgridflow_common.errors import ContractBroken
 from target_offgridflow_duckdb.table import Table
-from tests.target_duckdb.loading import INTEGER, MOMENT, TEXT, record, schema, state
+from target_offgridflow_duckdb.target import TargetOffgridflowDuckdb
+from tests.target_duckdb.loading import (
+    INTEGER,
+    MOMENT,
+    TEXT,
+    kept_signal_handlers,
+    record,
+    schema,
+    state,
+)
 from tests.target_duckdb.process import Process
 
 if TYPE_CHECKING:
@@ -63,6 +75,37 @@ def test_a_load_that_fails_lets_no_state_out(loader: Loader) -> None:
         assert process.rest() == []
     assert "never" in process.log
     assert [row["k"] for row in loader.rows("s")] == [1, 2]
+
+
+def test_a_load_that_fails_ends_a_run_that_waits_for_more(loader: Loader) -> None:
+    timed = schema("s", ["k"], k=INTEGER, t=MOMENT)
+    with Process(loader.path, batch_size_rows=2) as process:
+        process.send(timed, record("s", k=1), record("s", k=2, t="never"))
+        assert process.wait() == 1
+        assert process.rest() == []
+    assert "never" in process.log
+
+
+def test_a_signal_after_an_error_lets_no_state_out(
+    loader: Loader, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What could not be read is gone, while another load may still be under way."""
+    messages = [
+        schema("lost", k=INTEGER),
+        KEYED,
+        record("lost", k=1),
+        state({"lost": 1}),
+        *(record("s", k=k) for k in range(2)),
+        record("lost", k="bad"),
+    ]
+    with kept_signal_handlers():
+        target = TargetOffgridflowDuckdb(config={"path": str(loader.path), "batch_size_rows": 2})
+        with pytest.raises(ContractBroken, match="lost"):
+            target.listen(io.BytesIO(b"\n".join(json.dumps(message).encode() for message in messages)))
+        os.kill(os.getpid(), signal.SIGTERM)
+        target.tables.database.close()
+    assert capsys.readouterr().out == ""
+    assert loader.rows("lost") == []
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
