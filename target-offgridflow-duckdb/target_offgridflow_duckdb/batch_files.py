@@ -6,7 +6,10 @@ import os
 import tempfile
 import zlib
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from functools import partial
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
@@ -21,7 +24,7 @@ from offgridflow_common.errors import BadRequestError, FatalError, NotFoundError
 from offgridflow_common.origins import is_loopback
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Generator, Iterable, Iterator, Mapping
 
     from singer_sdk.helpers._batch import BaseBatchFileEncoding
 
@@ -34,34 +37,58 @@ _ENDPOINTS: Final = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
 _DAMAGED: Final[Any] = (EOFError, OSError, zlib.error, zlib_ng.error)
 
 
+@dataclass(frozen=True, slots=True)
+class BatchFile:
+    """A file that a BATCH message names: its encoding, and what :func:`local_file` takes."""
+
+    encoding: BaseBatchFileEncoding
+    url: str
+    options: Mapping[str, Any]
+
+
 class WaitingFiles:
-    """BATCH files that are on this machine and wait to be loaded together."""
+    """BATCH files that wait to be loaded together.
+
+    They are brought to this machine as they come, until there are enough to be loaded. If a message names
+    more, the rest is brought file by file while it is loaded, so that few copies are here at once.
+    """
 
     def __init__(self) -> None:
         self._copies = ExitStack()
-        self._files: list[tuple[BaseBatchFileEncoding, Path]] = []
+        self._here: list[tuple[BaseBatchFileEncoding, Path]] = []
+        self._elsewhere: list[BatchFile] = []
         self._bytes = 0
 
     def __len__(self) -> int:
-        return len(self._files)
+        return len(self._here) + len(self._elsewhere)
 
     @property
     def are_enough(self) -> bool:
         """Whether they should wait no longer."""
         return self._bytes >= _TOGETHER_BYTES
 
-    def add(self, encoding: BaseBatchFileEncoding, url: str, options: Mapping[str, Any]) -> None:
-        """Let a file wait; ``url``, ``options`` and the errors are those of :func:`local_file`."""
-        path = self._copies.enter_context(local_file(url, options))
-        self._files.append((encoding, path))
+    def add(self, file: BatchFile) -> None:
+        """Let a file wait; the errors are those of :func:`local_file`."""
+        if self.are_enough:
+            self._elsewhere.append(file)
+            return
+        path = self._copies.enter_context(local_file(file.url, file.options))
+        self._here.append((file.encoding, path))
         self._bytes += path.stat().st_size
 
-    @contextmanager
-    def released(self) -> Iterator[Sequence[tuple[BaseBatchFileEncoding, Path]]]:
-        """All of them, in the order they came; copies are removed at the end, and none waits any more."""
-        files, self._files, self._bytes = self._files, [], 0
+    def released(self) -> Generator[tuple[BaseBatchFileEncoding, list[Path]]]:
+        """All of them in the order they came, together where they can be; none waits any more.
+
+        Copies are there until the next is asked for. The errors are those of :func:`local_file`.
+        """
+        here, elsewhere = self._here, self._elsewhere
+        self._here, self._elsewhere, self._bytes = [], [], 0
         with self._copies.pop_all():
-            yield files
+            for encoding, alike in groupby(here, itemgetter(0)):
+                yield encoding, [path for _, path in alike]
+        for file in elsewhere:
+            with local_file(file.url, file.options) as path:
+                yield file.encoding, [path]
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+from contextlib import closing
 from itertools import chain, groupby
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Final
@@ -17,7 +18,7 @@ from singer_sdk.sinks import BatchSink
 
 from offgridflow_common.errors import BadRequestError
 from target_offgridflow_duckdb import metadata, parquet
-from target_offgridflow_duckdb.batch_files import WaitingFiles, json_lines
+from target_offgridflow_duckdb.batch_files import BatchFile, WaitingFiles, json_lines
 from target_offgridflow_duckdb.columns import INSTANT, columns_of
 from target_offgridflow_duckdb.database import literal, quoted
 from target_offgridflow_duckdb.messages import Message
@@ -140,7 +141,7 @@ class DuckDbSink(BatchSink):
             self._owner.drain_one(self)
         storage = self.batch_config.storage if self.batch_config else None
         for url in files:
-            self._files.add(encoding, url, storage.params if storage else {})
+            self._files.add(BatchFile(encoding, url, storage.params if storage else {}))
         if self._files.are_enough:
             self._owner.drain_one(self)
 
@@ -181,9 +182,9 @@ class DuckDbSink(BatchSink):
     def _load_files(self) -> None:
         asked = f"loading {len(self._files)} BATCH files into table {self._table}"
         self.logger.info("%s", asked.capitalize())
-        with self._files.released() as files, self._database.loading(asked):
-            for encoding, alike in groupby(files, itemgetter(0)):
-                self._load_alike(encoding, [path for _, path in alike])
+        with closing(self._files.released()) as groups, self._database.loading(asked):
+            for encoding, paths in groups:
+                self._load_alike(encoding, paths)
 
     def _load_alike(self, encoding: BaseBatchFileEncoding, paths: Sequence[Path]) -> None:
         if encoding.format == BatchFileFormat.PARQUET:

@@ -17,6 +17,7 @@ import pytest
 from singer_sdk.exceptions import MissingKeyPropertiesError
 
 from offgridflow_common.errors import BadRequestError, ContractBroken, FatalError, NotFoundError
+from target_offgridflow_duckdb.table import Table
 from tests.local_clouds.aws import LocalAws
 from tests.target_duckdb.loading import (
     BOOLEAN,
@@ -369,6 +370,28 @@ def test_files_come_from_a_bucket_with_the_credentials_of_the_environment(
     rows = rows_of_all(50)
     loader.load(ALL, batch(encoding, upload(aws, "file", content(encoding, rows))))
     assert loader.ask("SELECT count(*), sum(k) FROM s") == [(50, sum(range(50)))]
+    assert list(temporary.iterdir()) == []
+
+
+def test_few_copies_of_a_message_that_names_many_files_are_here_at_once(
+    loader: Loader, aws: LocalAws, encoding: dict[str, str], monkeypatch: pytest.MonkeyPatch, temporary: Path
+) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", aws.endpoint_urls["s3"])
+    for name, value in {"aws_region": "us-east-1", **aws.credentials}.items():
+        monkeypatch.setenv(name.upper(), value)
+    files = [content(encoding, [{"k": k, "v": "a"}, {"k": 99, "v": str(k)}]) for k in range(8)]
+    monkeypatch.setattr("target_offgridflow_duckdb.batch_files._TOGETHER_BYTES", len(files[0]) + 1)
+    copies = []
+    load = Table.load
+
+    def counting(self: Table, *arguments: Any, **options: Any) -> int:
+        copies.append(len(list(temporary.glob("*/*"))))
+        return load(self, *arguments, **options)
+
+    monkeypatch.setattr(Table, "load", counting)
+    loader.load(KEYED, batch(encoding, *(upload(aws, "file", file) for file in files)))
+    assert loader.ask("SELECT count(*), max(v) FILTER (k = 99) FROM s") == [(9, "7")]
+    assert max(copies) == 2
     assert list(temporary.iterdir()) == []
 
 
