@@ -1,4 +1,4 @@
-"""What is compared of loading, from S3 to a queryable table: taps with loaders, and DuckDB alone."""
+"""What is compared of loading: taps with loaders, from S3 to a table, and DuckDB alone, from a local file."""
 
 from __future__ import annotations
 

@@ -6,12 +6,14 @@ import re
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from offgridflow_common.errors import BadRequestError
 from offgridflow_common.pagination import Page
+from offgridflow_common.settings import same_name_errors
 from tap_offgridflow_aws.buckets import open_export
 from tap_offgridflow_aws.settings import ExportSetting
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from logging import Logger
 
     from offgridflow_common.exports.delivery import Export
@@ -32,11 +34,19 @@ def discover_exports(
     """What the account exports beside what is listed; each is logged with its type and place.
 
     Exports of other tables, such as recommendations, are logged and left out, and so are new ones of which
-    nothing was delivered yet.
+    nothing was delivered yet. What is listed with the same place, or name and type, is the same export.
+
+    Raises:
+        BadRequestError: Exports of one name cannot be told apart.
     """
     places = {export.url for export in listed}
-    found = [export for export in _found(client, logger) if export.url not in places]
-    exports = _named_apart(found, listed)
+    names = {(export.name, export.type) for export in listed}
+    found = [
+        (export, delivered)
+        for export, delivered in (*_data_exports(client, logger), *_legacy_reports(client))
+        if export.url not in places and (export.name, export.type) not in names
+    ]
+    exports = _named_apart(_delivered(found, client, logger), listed)
     for export in exports:
         logger.info("found export '%s' of type %s at %s", export.name, export.type, export.url)
     if not exports and not listed:
@@ -49,18 +59,30 @@ def _named_apart(
 ) -> tuple[ExportSetting, ...]:
     """Where two have one name, such as a report and its successor, those found tell their type."""
     names = [export.name for export in (*listed, *found)]
-    return tuple(
+    apart = tuple(
         replace(export, name=f"{export.name}-{export.type}") if names.count(export.name) > 1 else export
         for export in found
     )
+    if problems := same_name_errors((*listed, *apart)):
+        raise BadRequestError(
+            asked="naming the exports of this account",
+            got="; ".join(problems),
+            do="list one of them in `exports` with its place and a `name` of its own",
+        )
+    return apart
 
 
-def _found(client: AwsClient, logger: Logger) -> Iterator[ExportSetting]:
-    for export, delivered in (*_data_exports(client, logger), *_legacy_reports(client)):
+def _delivered(
+    found: Iterable[tuple[ExportSetting, bool]], client: AwsClient, logger: Logger
+) -> list[ExportSetting]:
+    """Those of which something was delivered, as the service knows or as their place shows."""
+    exports = []
+    for export, delivered in found:
         if delivered or _holds_anything(open_export(client, export)):
-            yield export
+            exports.append(export)
         else:
             logger.warning("export '%s' has delivered nothing to %s yet: left out", export.name, export.url)
+    return exports
 
 
 def _holds_anything(export: Export) -> bool:

@@ -133,11 +133,53 @@ def test_what_is_listed_is_read_once_and_as_listed(bench: Bench, services: DataE
 def test_a_report_and_an_export_of_one_name_are_told_apart(bench: Bench, services: DataExportsServer) -> None:
     services.account.exports = [DataExport("costs", CUR2, bench.bucket)]
     services.account.reports = [LegacyReport("costs", bench.bucket)]
+    bench.publish(PERIOD, 9, export="costs")
+    publish_report(bench, services.account.reports[0], rows=3)
     run = discover(bench, services)
+    assert sorted(row["export_name"] for row in run.records("deliveries")) == ["costs-cur", "costs-cur2"]
+    assert len(run.records()) == 9 + 3, run.stderr
     assert [line.partition(" at ")[0] for line in found(run)] == [
         "'costs-cur2' of type cur2",
         "'costs-cur' of type cur",
     ]
+
+
+def test_names_that_clash_with_one_told_apart_are_refused(bench: Bench, services: DataExportsServer) -> None:
+    services.account.exports = [DataExport(name, CUR2, bench.bucket) for name in ("costs", "costs-cur")]
+    services.account.reports = [LegacyReport("costs", bench.bucket)]
+    run = discover(bench, services)
+    assert run.exit_code == 1
+    assert "got 'costs-cur' more than once" in run.stderr
+
+
+def test_a_copy_that_is_listed_by_name_and_type_stands_for_the_export(
+    bench: Bench, services: DataExportsServer
+) -> None:
+    """And what is listed is asked with its own settings only, whatever the service knows of it."""
+    services.account.exports = [
+        DataExport("costs", CUR2, bench.bucket, delivered=False),
+        DataExport(EXPORT, CUR2, bench.bucket, delivered=False),
+    ]
+    bench.publish(PERIOD, 9)
+    listed = [
+        {"type": "cur2", "url": bench.url, "name": "costs"},
+        {"type": "focus", "url": f"s3://{bench.bucket}/elsewhere", "name": EXPORT},
+    ]
+    run = discover(bench, services, exports=listed)
+    assert found(run) == []
+    assert "left out" not in run.stderr
+    assert len(run.records()) == 9, run.stderr
+
+
+def test_what_is_found_takes_another_name_than_what_is_listed(
+    bench: Bench, services: DataExportsServer
+) -> None:
+    services.account.exports = [DataExport(EXPORT, CUR2, bench.bucket)]
+    bench.publish(PERIOD, 9)
+    listed = [{"type": "focus", "url": f"s3://{bench.bucket}/elsewhere", "name": EXPORT}]
+    run = discover(bench, services, select=[LINE_ITEMS], exports=listed)
+    assert found(run) == [f"'{EXPORT}-cur2' of type cur2 at {bench.url}"]
+    assert len(run.records()) == 9, run.stderr
 
 
 def test_an_account_without_exports_is_told_so(bench: Bench, services: DataExportsServer) -> None:
