@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 REGION = "us-east-1"
 TAP_S3_CSV = "tap-s3-csv==2.3.1"
 TARGET_DUCKDB = "target-duckdb==0.8.0"
-ITS_DUCKDB = ("duckdb==1.0.0; python_version < '3.13'", "duckdb==1.1.3; python_version >= '3.13'")
+_ITS_DUCKDB = ("duckdb==1.0.0; python_version < '3.13'", "duckdb==1.1.3; python_version >= '3.13'")
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +107,7 @@ def target_duckdb() -> Path:
     Raises:
         subprocess.CalledProcessError: It cannot be installed.
     """
-    return _installed("target-duckdb", TARGET_DUCKDB, *ITS_DUCKDB)
+    return _installed("target-duckdb", TARGET_DUCKDB, *_ITS_DUCKDB)
 
 
 def _installed(name: str, *requirements: str) -> Path:

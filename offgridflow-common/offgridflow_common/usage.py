@@ -86,7 +86,7 @@ def usage_groups(lines: pl.LazyFrame, source: UsageSource, grain: str) -> pl.Laz
 
 
 def merge_groups(groups: Iterable[pl.DataFrame]) -> pl.DataFrame | None:
-    """Sum groups of several blocks or files, as they come: what is held grows with the sums, not with what is summed.
+    """Sum groups of several blocks or files as they come: what is held grows with the sums alone.
 
     Returns:
         The sums, or None of no groups at all.
