@@ -12,16 +12,8 @@ import requests
 import urllib3
 from requests.adapters import HTTPAdapter
 
-from offgridflow_common.errors import (
-    ContractBroken,
-    ErrorClass,
-    PermissionDenied,
-    Throttled,
-    TransientError,
-    causes,
-    classify,
-    error_type,
-)
+from offgridflow_common.classification import causes, classify, error_type
+from offgridflow_common.errors import ContractBroken, ErrorClass, PermissionDenied, Throttled, TransientError
 from offgridflow_common.origins import base_origin, has_scheme, origin, prepare, refused, shown
 from offgridflow_common.responses import Response, describe_json, plain
 from offgridflow_common.retry import parse_retry_after
@@ -32,7 +24,8 @@ if TYPE_CHECKING:
 
     from requests.auth import AuthBase
 
-    from offgridflow_common.errors import ErrorTable, OffGridFlowError
+    from offgridflow_common.classification import ErrorTable
+    from offgridflow_common.errors import OffGridFlowError
     from offgridflow_common.pipeline import RequestPipeline
     from offgridflow_common.responses import Description
 

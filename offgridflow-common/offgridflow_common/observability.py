@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final
 
 from opentelemetry import metrics, trace
 
-from offgridflow_common.errors import classify
+from offgridflow_common.classification import classify
 from offgridflow_common.progress import Progress
 from offgridflow_common.redaction import redact
 

@@ -16,17 +16,15 @@ import botocore.exceptions
 import botocore.parsers
 import botocore.session
 
+from offgridflow_common.classification import ErrorTable, classify, error_type
 from offgridflow_common.errors import (
     ConfigError,
     ErrorClass,
-    ErrorTable,
     OffGridFlowError,
     PermissionDenied,
     SourceChanged,
     Throttled,
     TransientError,
-    classify,
-    error_type,
 )
 from offgridflow_common.origins import is_loopback
 from offgridflow_common.pagination import CursorPager, Page

@@ -15,7 +15,8 @@ import azure.identity
 from azure.core.credentials import AccessToken, AccessTokenInfo
 from azure.storage.blob import ContainerClient
 
-from offgridflow_common.errors import ConfigError, ErrorClass, ErrorTable
+from offgridflow_common.classification import ErrorTable
+from offgridflow_common.errors import ConfigError, ErrorClass
 from offgridflow_common.http import ApiClient
 from offgridflow_common.pagination import CursorPager
 from offgridflow_common.rate_limit import TokenBucket

@@ -6,16 +6,8 @@ import re
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
-from offgridflow_common.errors import (
-    ErrorClass,
-    OffGridFlowError,
-    PermissionDenied,
-    SourceChanged,
-    Throttled,
-    causes,
-    classify,
-    error_type,
-)
+from offgridflow_common.classification import causes, classify, error_type
+from offgridflow_common.errors import ErrorClass, OffGridFlowError, PermissionDenied, SourceChanged, Throttled
 from offgridflow_common.responses import plain
 from offgridflow_common.retry import parse_retry_after
 from tap_offgridflow_azure import error_codes
@@ -23,8 +15,8 @@ from tap_offgridflow_azure import error_codes
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from offgridflow_common.classification import ErrorTable
     from offgridflow_common.clock import Clock
-    from offgridflow_common.errors import ErrorTable
 
 _AADSTS = re.compile(r"AADSTS(\d+)")
 

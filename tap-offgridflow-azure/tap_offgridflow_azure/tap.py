@@ -12,10 +12,11 @@ from offgridflow_common.singer.deliveries import DeliveriesStream
 from offgridflow_common.singer.tap import OffGridFlowTap
 from tap_offgridflow_azure.blobs import blob_store
 from tap_offgridflow_azure.client import AzureClient
+from tap_offgridflow_azure.config_schema import CONFIG_SCHEMA
 from tap_offgridflow_azure.deliveries import AzureDeliveries
 from tap_offgridflow_azure.manifests import AzureLayout
 from tap_offgridflow_azure.report_deliveries import ReportLayout
-from tap_offgridflow_azure.settings import CONFIG_SCHEMA, AzureSettings, ExportSetting, parse
+from tap_offgridflow_azure.settings import AzureSettings, ExportSetting, parse
 from tap_offgridflow_azure.streams.activities import AzureActivitiesStream
 from tap_offgridflow_azure.streams.carbon import CarbonEmissionsStream
 from tap_offgridflow_azure.streams.cost_query import CostQueryStream

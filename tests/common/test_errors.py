@@ -17,17 +17,8 @@ import requests
 import urllib3.exceptions
 
 from offgridflow_common import errors
-from offgridflow_common.errors import (
-    Cancelled,
-    ErrorClass,
-    ErrorTable,
-    OffGridFlowError,
-    Throttled,
-    TransientError,
-    causes,
-    classify,
-    error_type,
-)
+from offgridflow_common.classification import ErrorTable, causes, classify, error_type
+from offgridflow_common.errors import Cancelled, ErrorClass, OffGridFlowError, Throttled, TransientError
 from offgridflow_common.redaction import REDACTED
 
 OURS = [

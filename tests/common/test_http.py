@@ -25,6 +25,7 @@ from cryptography.x509.oid import NameOID
 from requests.adapters import BaseAdapter, HTTPAdapter
 from requests.auth import AuthBase, HTTPBasicAuth
 
+from offgridflow_common.classification import ErrorTable
 from offgridflow_common.errors import (
     AuthError,
     BadRequestError,
@@ -32,7 +33,6 @@ from offgridflow_common.errors import (
     ConfigError,
     ContractBroken,
     ErrorClass,
-    ErrorTable,
     FatalError,
     NotFoundError,
     OffGridFlowError,

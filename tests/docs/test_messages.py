@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 import pytest
 from botocore.exceptions import ClientError, NoCredentialsError
 
-from offgridflow_common.errors import ErrorClass, ErrorTable, classify, error_type
+from offgridflow_common.classification import ErrorTable, classify, error_type
+from offgridflow_common.errors import ErrorClass
 from tap_offgridflow_aws.client import translate
 from tap_offgridflow_aws.error_codes import ACTIONS
 from tap_offgridflow_azure import error_codes as azure

@@ -14,8 +14,9 @@ from singer_sdk.mapper import SameRecordTransform
 from singer_sdk.singerlib.catalog import REPLICATION_FULL_TABLE
 from singer_sdk.streams import Stream
 
+from offgridflow_common.classification import classify
 from offgridflow_common.columns import json_schema
-from offgridflow_common.errors import OffGridFlowError, UnknownError, classify
+from offgridflow_common.errors import OffGridFlowError, UnknownError
 from offgridflow_common.exports.scan import BLOCK_ROWS
 from offgridflow_common.singer.batch import BatchFiles, batch_rows
 from offgridflow_common.singer.bookmarks import Bookmarks
