@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from click.testing import CliRunner
-from singer_sdk.testing import SuiteConfig, get_tap_test_class
+from singer_sdk.testing import SuiteConfig
 
 from tap_offgridflow_aws.tap import TapOffgridflowAws
 from tests.aws import everything
@@ -21,6 +21,7 @@ from tests.batches import batch_rows
 from tests.local_clouds.aws import LocalAws
 from tests.local_clouds.exports import S3Store
 from tests.local_clouds.sustainability import EMISSIONS_TYPES
+from tests.standard import standard_tests
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -46,7 +47,7 @@ KEYS = ["period_start", "account_id", "region", "service"]
 #: What the standard tests run with; the local clouds fill in where they are.
 CONFIG: dict[str, Any] = {**LocalAws.credentials, "rate_limit_per_second": 1000}
 
-TestStandard = get_tap_test_class(
+TestStandard = standard_tests(
     TapOffgridflowAws,
     config=CONFIG,
     catalog=catalog(STREAMS),

@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from click.testing import CliRunner
-from singer_sdk.testing import SuiteConfig, get_tap_test_class
+from singer_sdk.testing import SuiteConfig
 
 from tap_offgridflow_azure.tap import TapOffgridflowAzure
 from tests.azure import everything
 from tests.azure.driving import catalog, command, run_here, run_process
 from tests.batches import batch_rows
 from tests.local_clouds.azure import LocalAzure
+from tests.standard import standard_tests
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -50,7 +51,7 @@ KEYS = [
 #: What the standard tests run with; the local cloud fills in where it is.
 CONFIG: dict[str, Any] = {"rate_limit_per_second": 1000, "rate_limit_capacity": 10_000}
 
-TestStandard = get_tap_test_class(
+TestStandard = standard_tests(
     TapOffgridflowAzure,
     config=CONFIG,
     catalog=catalog(STREAMS),
