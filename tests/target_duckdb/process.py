@@ -28,14 +28,15 @@ class Process:
 
     Args:
         path: The database; the settings and the log are written beside it.
+        module: What is run.
         **config: Settings beside the path.
     """
 
-    def __init__(self, path: Path, **config: Any) -> None:
+    def __init__(self, path: Path, module: str = "target_offgridflow_duckdb", **config: Any) -> None:
         settings = path.with_suffix(".json")
         settings.write_text(json.dumps({"path": str(path), **config}))
         self._log = path.with_suffix(".log")
-        command = (sys.executable, "-m", "target_offgridflow_duckdb", "--config", str(settings))
+        command = (sys.executable, "-m", module, "--config", str(settings))
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(
                 command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log

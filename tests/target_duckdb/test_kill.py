@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
     from tests.target_duckdb.loading import Message
 
-STREAMS = ("keyed", "appended", "in_files")
-ROUNDS = 60
+STREAMS = ("in_files", "keyed", "appended")
+ROUNDS = 100
 ROWS = 150
 BATCH_ROWS = 400
 
@@ -64,8 +64,8 @@ def test_what_state_says_is_there_after_a_kill_and_the_next_run_brings_the_rest(
     loader: Loader, tmp_path: Path, point: int
 ) -> None:
     chance = random.Random(point)  # noqa: S311 - made-up data
-    states_before, pause = chance.randrange(20), chance.random() * 0.02
-    with Process(loader.path, batch_size_rows=BATCH_ROWS) as process:
+    states_before, pause = chance.randrange(40), chance.random() * 0.03
+    with Process(loader.path, "tests.target_duckdb.slow", batch_size_rows=BATCH_ROWS) as process:
 
         def feed() -> None:
             with suppress(BrokenPipeError):
