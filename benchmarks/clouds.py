@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 REGION = "us-east-1"
 TAP_S3_CSV = "tap-s3-csv==2.3.1"
 TARGET_DUCKDB = "target-duckdb==0.8.0"
-_ITS_DUCKDB = ("duckdb==1.0.0; python_version < '3.13'", "duckdb==1.1.3; python_version >= '3.13'")
+#: The last with which that keeps every row.
+ITS_DUCKDB = "duckdb==1.0.0" if sys.version_info < (3, 13) else "duckdb==1.1.3"
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +108,7 @@ def target_duckdb() -> Path:
     Raises:
         subprocess.CalledProcessError: It cannot be installed.
     """
-    return _installed("target-duckdb", TARGET_DUCKDB, *_ITS_DUCKDB)
+    return _installed("target-duckdb", TARGET_DUCKDB, ITS_DUCKDB)
 
 
 def _installed(name: str, *requirements: str) -> Path:

@@ -7,7 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from benchmarks.cases import Case, Suite, Target
-from benchmarks.clouds import TAP_S3_CSV, TARGET_DUCKDB
+from benchmarks.clouds import ITS_DUCKDB, TAP_S3_CSV, TARGET_DUCKDB
 from benchmarks.subjects import FEW, SUBJECTS
 
 if TYPE_CHECKING:
@@ -61,5 +61,5 @@ LOADING = Suite(
         for how in ("records", "BATCH parquet")
         for base, least in ((_OTHERS, 50), (_ALONE, round(1 / 3, 2)))
     ),
-    packages=(TAP_S3_CSV, TARGET_DUCKDB),
+    packages=(TAP_S3_CSV, f"{TARGET_DUCKDB} on {ITS_DUCKDB}"),
 )

@@ -162,8 +162,12 @@ class TargetOffgridflowDuckdb(LoadingTarget):
 
     @staticmethod
     def _stop_waiting() -> None:
-        """Interrupt the wait for more input: what was read before could not be loaded."""
-        if ident := threading.main_thread().ident:
+        """Interrupt the wait for more input: what was read before could not be loaded.
+
+        Where no thread can be interrupted, as on Windows, the error shows with the next input.
+        """
+        ident = threading.main_thread().ident
+        if ident is not None and hasattr(signal, "pthread_kill"):
             signal.pthread_kill(ident, signal.SIGINT)
 
     def _is_plain(self, stream: str) -> bool:

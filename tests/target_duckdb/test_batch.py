@@ -201,6 +201,30 @@ def test_messages_of_different_files_are_loaded_together_in_their_order(loader: 
     assert found == [(1, None), (2, "b"), (3, "d"), (4, "e"), (5, None), (6, "c")]
 
 
+def test_files_that_wait_are_loaded_before_their_schema_changes(
+    loader: Loader, put: Any, encoding: dict[str, str]
+) -> None:
+    wider = schema("s", ["k"], k=INTEGER, v=TEXT, w=TEXT)
+    loader.load(
+        KEYED,
+        batch(encoding, put(encoding, [{"k": 1, "v": "a"}, {"k": 2, "v": "a"}], "1")),
+        wider,
+        batch(encoding, put(encoding, [{"k": 2, "v": "b", "w": "b"}], "2")),
+    )
+    assert loader.ask("SELECT k, v, w FROM s ORDER BY k") == [(1, "a", None), (2, "b", "b")]
+
+
+def test_rows_of_files_that_wait_stay_when_a_version_is_activated(
+    loader: Loader, put: Any, encoding: dict[str, str]
+) -> None:
+    """Files tell no version, so none of their rows is of an earlier one."""
+    loader.load(KEYED, record("s", k=1) | {"version": 1}, add_record_metadata=True)
+    activate = {"type": "ACTIVATE_VERSION", "stream": "s", "version": 2}
+    rows = batch(encoding, put(encoding, [{"k": 2, "v": "file"}]))
+    loader.load(KEYED, rows, activate, add_record_metadata=True, hard_delete=True)
+    assert loader.ask("SELECT k, v FROM s") == [(2, "file")]
+
+
 def test_the_last_of_a_key_stays_across_large_files(loader: Loader, tmp_path: Path) -> None:
     """DuckDB reads row groups and files in parallel."""
     urls = []

@@ -136,6 +136,14 @@ def test_a_key_that_the_schema_does_not_have_is_refused(loader: Loader) -> None:
 LARGEST = 10**38 - 1
 
 
+def test_a_number_that_the_column_has_no_room_for_is_refused_and_nothing_is_written(loader: Loader) -> None:
+    keyed = schema("s", ["k"], k=INTEGER, v={"type": "number", "multipleOf": 1})
+    loader.load(keyed, record("s", k=1, v=LARGEST))
+    with pytest.raises(FatalError, match="nothing of it was written"):
+        loader.load(keyed, record("s", k=2, v=0), record("s", k=1, v=LARGEST + 1))
+    assert [(row["k"], int(row["v"])) for row in loader.rows("s")] == [(1, LARGEST)]
+
+
 @settings(max_examples=25, deadline=None)
 @given(
     batches=st.lists(
