@@ -42,6 +42,11 @@ class Kind(Enum):
         return schema
 
     @property
+    def is_map(self) -> bool:
+        """Whether a value is an object with members."""
+        return self in {Kind.STRING_MAP, Kind.NUMBER_MAP, Kind.OBJECT}
+
+    @property
     def dtype(self) -> pl.DataType:
         """The polars type; ``Null`` for :attr:`OBJECT`, whose struct differs from file to file."""
         dtype: pl.DataType = self.value[1]

@@ -170,6 +170,16 @@ def test_a_byte_order_mark_counts_only_at_the_beginning() -> None:
         assert read(text.encode(), chunk=chunk) == (["a", "b"], rows)
 
 
+@pytest.mark.parametrize("chunk", [1, 7, 20, 1024])
+@pytest.mark.parametrize("odd", ["\x1e", "\x1e\x1e", "\x1e\x1e\x1e"], ids=len)
+def test_what_marks_lines_may_stand_in_values(odd: str, chunk: int) -> None:
+    rows = [("1", odd, "3"), (odd, "2", odd), (f'{odd}\n"', f"x,{odd}", f"{odd}y")]
+    text = "a,b,c\n" + "".join(",".join(field(value, quoted=False) for value in row) + "\n" for row in rows)
+    assert read(text.encode(), chunk=chunk) == (["a", "b", "c"], rows)
+    with pytest.raises(REFUSED):
+        read(f"a,b,c\n1,2,3\n1,{odd}\n".encode(), ["a", "b"], chunk=chunk)
+
+
 def test_values_stay_text_as_they_are() -> None:
     row = ("007", " 1.10 ", "NA", "null", "true", "2024-01-01", "1e5", "-", "#x", "'q'")
     header = ",".join(f"c{number}" for number in range(len(row)))
@@ -185,7 +195,7 @@ def test_rows_can_be_counted_without_any_column() -> None:
 def test_the_stream_is_read_as_blocks_are_asked_for_and_closed_however_it_ends(rest: str) -> None:
     stream = io.BytesIO(b"a,b\n" + b"1,2\n" * 1000)
     with mock.patch.object(csv_blocks, "_CHUNK_BYTES", 64):
-        blocks = CsvReader(stream, 1000).blocks(["a"])
+        blocks = CsvReader(stream, 10).blocks(["a"])
         first = next(blocks)
         assert stream.tell() < 400
         if rest == "read":

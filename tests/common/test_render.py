@@ -15,7 +15,6 @@ from singer_sdk.singerlib.encoding import SimpleSingerWriter
 from singer_sdk.singerlib.messages import RecordMessage
 
 from offgridflow_common.columns import Kind
-from offgridflow_common.singer import render
 from offgridflow_common.singer.render import as_json_values, render_lines, render_records
 
 if TYPE_CHECKING:
@@ -25,9 +24,9 @@ NOW = datetime(2026, 11, 23, 5, 40, 0, 123, tzinfo=UTC)
 
 
 def by_block(frame: pl.DataFrame, stream: str = "things") -> list[dict[str, Any]]:
-    blocks = [b"".join(pieces) for pieces in render_records(stream, frame, NOW)]
-    assert all(block.endswith(b"\n") for block in blocks)
-    return [json.loads(line) for block in blocks for line in block.split(b"\n")[:-1]]
+    *lines, rest = bytes(render_records(stream, frame, NOW)).split(b"\n")
+    assert not rest
+    return [json.loads(line) for line in lines]
 
 
 def by_message(frame: pl.DataFrame, stream: str = "things") -> list[dict[str, Any]]:
@@ -83,15 +82,7 @@ def test_wherever_columns_of_one_value_stand(columns: str) -> None:
     series = {"a": ["1", "2"], "b": [3, None], "c": ["same", "same"], "d": [None, None], "e": [0.5, 0.5]}
     frame = pl.DataFrame({name: series[name] for name in dict.fromkeys(columns)})
     assert texts_of(by_block(frame)) == texts_of(by_message(frame))
-    [pieces] = render_lines(frame)
-    assert [json.loads(line) for line in b"".join(pieces).splitlines()] == frame.to_dicts()
-
-
-def test_many_rows_are_rendered_some_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(render, "_RENDERED_VALUES", 10)
-    frame = pl.DataFrame({"a": range(20), "b": [1] * 19 + [2], "c": [None] * 20})
-    assert [len(b"".join(pieces).splitlines()) for pieces in render_lines(frame)] == [3] * 6 + [2]
-    assert texts_of(by_block(frame)) == texts_of(by_message(frame))
+    assert [json.loads(line) for line in bytes(render_lines(frame)).splitlines()] == frame.to_dicts()
 
 
 texts = st.none() | st.text(st.characters(codec="utf-8"), max_size=8)
@@ -109,15 +100,14 @@ def test_whatever_the_values_are(rows: list[tuple[Any, ...]]) -> None:
 
 
 def test_columns_stand_in_the_order_of_the_frame() -> None:
-    [pieces] = render_records("t", pl.DataFrame({"b": [1], "a": ["x"], "c": [None]}), NOW)
-    assert b"".join(pieces) == (
+    assert bytes(render_records("t", pl.DataFrame({"b": [1], "a": ["x"], "c": [None]}), NOW)) == (
         b'{"type":"RECORD","stream":"t","record":{"b":1,"a":"x","c":null},'
         b'"time_extracted":"2026-11-23T05:40:00.000123+00:00"}\n'
     )
 
 
 def test_no_rows_are_no_lines() -> None:
-    assert list(render_records("t", pl.DataFrame({"a": []}), NOW)) == []
+    assert bytes(render_records("t", pl.DataFrame({"a": []}), NOW)) == b""
 
 
 @pytest.mark.parametrize("stream", ['odd "name"\n', "größe"])

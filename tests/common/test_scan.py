@@ -155,7 +155,7 @@ def test_columns_come_as_wanted_whatever_else_the_file_holds(
 def test_types_are_the_tables_even_where_the_file_lacks_a_column(tmp_path: Path) -> None:
     for name, content in (("a.csv", b"name,cost\nx,1\n"), ("a.parquet", as_parquet())):
         (tmp_path / name).write_bytes(content)
-        [frame] = read_blocks(tmp_path / name, TABLE, [*ALL, ROW_NUMBER], where=WHERE)
+        [frame] = read_blocks(tmp_path / name, TABLE, [*ALL, ROW_NUMBER], where=WHERE, block_rows=10)
         assert dict(frame.schema) == {
             **{column.name: column.kind.dtype for column in TABLE.columns},
             ROW_NUMBER: pl.Int64,
@@ -196,7 +196,7 @@ def test_missing_columns_are_named_before_the_first_row(tmp_path: Path, make: Ca
 def test_parquet_without_required_columns_is_refused_in_the_same_words(tmp_path: Path) -> None:
     pl.DataFrame({"Name": ["x"], "price": [1]}).write_parquet(tmp_path / "a.parquet")
     with pytest.raises(ContractBroken, match="no column cost"):
-        next(read_blocks(tmp_path / "a.parquet", TABLE, ["name"], where=WHERE))
+        next(read_blocks(tmp_path / "a.parquet", TABLE, ["name"], where=WHERE, block_rows=10))
 
 
 def test_of_two_columns_of_one_name_the_first_is_taken_and_the_other_kept(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import json
 import os
@@ -10,15 +11,21 @@ import subprocess
 import sys
 import textwrap
 from contextlib import contextmanager, redirect_stdout
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
+import polars as pl
 import pytest
 from singer_sdk.singerlib.messages import StateMessage
 
+from offgridflow_common.singer.render import Lines
 from offgridflow_common.singer.writer import BlockWriter
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+
+LINES = Lines(pl.DataFrame({"x": ["a"], "y": ["line"]}))
 
 
 class Sink(io.BytesIO):
@@ -51,22 +58,22 @@ def writer() -> BlockWriter:
 
 
 def write(writer: BlockWriter, kind: str) -> None:
-    if kind == "block":
-        writer.write_block(b"a ", b"line\n")
+    if kind == "lines":
+        writer.write_lines(LINES)
     else:
         writer.write_message(StateMessage(value={}))
 
 
 def test_messages_and_blocks_come_out_in_the_order_they_were_written(writer: BlockWriter) -> None:
     with standard_output() as sink:
-        for kind in ("message", "block", "block", "message"):
+        for kind in ("message", "lines", "lines", "message"):
             write(writer, kind)
             assert not writer.writing
     state = b'{"type":"STATE","value":{}}'
-    assert sink.getvalue().splitlines() == [state, b"a line", b"a line", state]
+    assert sink.getvalue().splitlines() == [state, b"a,line", b"a,line", state]
 
 
-@pytest.mark.parametrize("kind", ["block", "message"])
+@pytest.mark.parametrize("kind", ["lines", "message"])
 def test_what_a_signal_wants_happens_once_when_the_line_is_out(writer: BlockWriter, kind: str) -> None:
     seen: list[bytes] = []
 
@@ -95,11 +102,11 @@ def test_a_signal_may_write_state_and_end_the_process(writer: BlockWriter) -> No
     with standard_output() as sink:
         sink.during = interrupt
         with pytest.raises(SystemExit):
-            write(writer, "block")
-    assert sink.getvalue() == b'a line\n{"type":"STATE","value":{}}\n'
+            write(writer, "lines")
+    assert sink.getvalue() == b'a,line\n{"type":"STATE","value":{}}\n'
 
 
-@pytest.mark.parametrize("kind", ["block", "message"])
+@pytest.mark.parametrize("kind", ["lines", "message"])
 def test_a_reader_that_went_away_is_an_error_that_holds_up_no_signal(writer: BlockWriter, kind: str) -> None:
     ended: list[bool] = []
 
@@ -117,10 +124,14 @@ def test_a_reader_that_went_away_is_an_error_that_holds_up_no_signal(writer: Blo
 
 PROGRAM = """
     import signal, sys
+    import polars as pl
     from singer_sdk.singerlib.messages import RecordMessage, StateMessage
+    from offgridflow_common.singer.render import Lines
     from offgridflow_common.singer.writer import BlockWriter
 
     writer = BlockWriter()
+    texts = {"x": '{"type":"RECORD"', "y": '"record":"' + "y" * 500 + '"}'}
+    lines = Lines(pl.DataFrame([texts] * 4000))
 
     def end():
         writer.write_message(StateMessage(value={"ended": True}))
@@ -131,14 +142,14 @@ PROGRAM = """
 
     signal.signal(signal.SIGTERM, handle)
     while True:
-        if sys.argv[1] == "block":
-            writer.write_block(b'{"type":"RECORD","record":{"x":"%b"}}\\n' % (b"y" * 500) * 4000)
+        if sys.argv[1] == "lines":
+            writer.write_lines(lines)
         else:
             writer.write_message(RecordMessage(stream="s", record={"x": "y" * 1_000_000}))
 """
 
 
-@pytest.mark.parametrize("kind", ["block", "message"])
+@pytest.mark.parametrize("kind", ["lines", "message"])
 @pytest.mark.parametrize("unbuffered", ["", "1"], ids=["buffered", "unbuffered"])
 def test_a_signal_that_arrives_while_the_reader_is_slow_tears_nothing(kind: str, unbuffered: str) -> None:
     with subprocess.Popen(
@@ -161,7 +172,7 @@ def test_a_signal_that_arrives_while_the_reader_is_slow_tears_nothing(kind: str,
 
 def test_a_reader_that_closes_the_pipe_ends_the_process() -> None:
     with subprocess.Popen(
-        [sys.executable, "-c", textwrap.dedent(PROGRAM), "block"],
+        [sys.executable, "-c", textwrap.dedent(PROGRAM), "lines"],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
     ) as process:
@@ -171,3 +182,9 @@ def test_a_reader_that_closes_the_pipe_ends_the_process() -> None:
         assert process.stderr is not None
         assert b"BrokenPipeError" in process.stderr.read()
         assert process.wait(30) != 0
+
+
+def test_a_full_disk_is_named_as_what_it_is() -> None:
+    with Path("/dev/full").open("wb", buffering=0) as file, pytest.raises(OSError, match="No space") as error:
+        LINES.write_to(file)
+    assert error.value.errno == errno.ENOSPC

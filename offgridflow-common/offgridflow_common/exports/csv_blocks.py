@@ -14,23 +14,25 @@ from __future__ import annotations
 import csv
 import re
 from contextlib import closing
+from itertools import chain
 from typing import IO, TYPE_CHECKING
 
 import polars as pl
 
 from offgridflow_common.exports.ahead import ahead
+from offgridflow_common.exports.marked_lines import MarkedLines
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator, Sequence
+    from collections.abc import Generator, Iterable, Iterator, Sequence
 
+#: What is parsed at once, and in how many pieces it is read.
 _CHUNK_BYTES = 16 * 1024**2
+_PIECES = 16
 
 #: A record that is longer is no record: a quote before it was never closed.
 _LONGEST_RECORD = 64 * 1024**2
 
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
-_MARK = b"\x1e"
-_LINE_END = re.compile(rb"\r?\n")
 _QUOTED = re.compile(rb'"[^"]*"')
 _ALL_BUT_STRUCTURE = bytes(byte for byte in range(256) if byte not in b',"\n')
 
@@ -49,6 +51,8 @@ class CsvReader:
     def __init__(self, stream: IO[bytes], block_rows: int) -> None:
         self._stream = stream
         self._block_rows = block_rows
+        self._pieces_left = self._pieces()
+        #: Of a record whose end is still to be read.
         self._pending = b""
         self._rows = 0
         self._columns_with_lines: set[str] = set()
@@ -66,65 +70,87 @@ class CsvReader:
                 quote is never closed, or the text is not UTF-8.
         """
         positions = sorted(self.names.index(name) for name in names) or [0]
+        with closing(self._frames(positions)) as frames:
+            for block in _blocks_of(frames, self._block_rows):
+                block.columns = [self.names[position] for position in positions]
+                yield block
+
+    def _frames(self, positions: list[int]) -> Generator[pl.DataFrame]:
+        """The records, as many at a time as a chunk of the file holds."""
         with self._stream, closing(ahead(self._chunks())) as chunks:
             for chunk in chunks:
                 if (frame := self._take_records(chunk, positions)) is not None:
                     self._rows += frame.height
-                    frame.columns = [self.names[position] for position in positions]
-                    yield from frame.iter_slices(self._block_rows)
+                    yield frame
+            if self._pending:
+                yield self._parse(MarkedLines.of(self._pending), positions)
 
-    def _chunks(self) -> Generator[bytes]:
-        """The bytes behind the header; at the end, no bytes."""
-        while chunk := self._stream.read(_CHUNK_BYTES):
-            yield chunk
-        yield b""
+    def _pieces(self) -> Iterator[bytes]:
+        """The bytes, a few at a time; none ends inside of CRLF."""
+        while piece := self._stream.read(max(1, _CHUNK_BYTES // _PIECES)):
+            yield piece + self._stream.read(1) if piece.endswith(b"\r") else piece
 
-    def _take_records(self, chunk: bytes, positions: list[int]) -> pl.DataFrame | None:
-        """The records that end with this chunk; none where none does. The end completes the last one."""
-        cut = chunk.rfind(b"\n") + 1
-        lines = b"".join((self._pending, memoryview(chunk)[:cut])) if cut or not chunk else b""
+    def _chunks(self) -> Generator[MarkedLines]:
+        """The lines behind the header, many at a time; each piece is marked while the processor has it."""
+        parts: list[MarkedLines] = []
+        size = 0
+        for piece in self._pieces_left:
+            size += len(piece)
+            cut = piece.rfind(b"\n") + 1 if size >= _CHUNK_BYTES else 0
+            parts.append(MarkedLines.of(piece[:cut] if cut else piece))
+            if cut:
+                yield MarkedLines.joined(parts)
+                parts = [MarkedLines.of(piece[cut:])]
+                size = len(piece) - cut
+            elif size > _LONGEST_RECORD:
+                raise ValueError("a line that does not end: no CSV, or a quote that is never closed")
+        if size:
+            ended = parts[-1].text.endswith(b"\n")
+            yield MarkedLines.joined(parts if ended else [*parts, MarkedLines.of(b"\n")])
+
+    def _take_records(self, lines: MarkedLines, positions: list[int]) -> pl.DataFrame | None:
+        """The records that end with these lines; none where none does."""
+        if self._pending:
+            lines = MarkedLines.of(self._pending + lines.lines)
+        frame: pl.DataFrame | None
         try:
-            frame = self._parse(lines, positions) if lines else None
+            frame = self._parse(lines, positions)
         except (pl.exceptions.PolarsError, ValueError):
-            pending = self._pending + chunk
-            end = len(pending) if not chunk else _last_record_end(pending)
-            if end == len(lines):
+            unmarked = lines.lines
+            end = _last_record_end(unmarked)
+            if end == len(unmarked):
                 raise
-            frame = self._parse(pending[:end], positions) if end else None
-            self._pending = pending[end:]
+            frame = self._parse(MarkedLines.of(unmarked[:end]), positions) if end else None
+            self._pending = unmarked[end:]
+            if len(self._pending) > _LONGEST_RECORD:
+                raise ValueError(f"a quote that is never closed, after row {self._rows}") from None
         else:
-            self._pending = chunk[cut:] if lines else self._pending + chunk
-        if len(self._pending) > _LONGEST_RECORD:
-            raise ValueError(f"a quote that is never closed, after row {self._rows}")
+            self._pending = b""
         return frame
 
-    def _parse(self, lines: bytes, positions: list[int]) -> pl.DataFrame:
+    def _parse(self, lines: MarkedLines, positions: list[int]) -> pl.DataFrame:
         """Some columns of whole records.
 
         Raises:
             polars.exceptions.PolarsError, ValueError: What is wrong with them.
         """
-        mark = _MARK
-        while mark in lines:
-            mark += _MARK
-        marked = _with_last_field(lines, mark)
-        marks = (len(marked) - len(lines)) // len(b"," + mark)
         behind_last = len(self.names)
+        text = lines.text
         try:
             frame = pl.read_csv(
                 # polars drops a byte order mark from each text it is given; only a file's first is one.
-                _BYTE_ORDER_MARK + marked if marked.startswith(_BYTE_ORDER_MARK) else marked,
+                _BYTE_ORDER_MARK + text if text.startswith(_BYTE_ORDER_MARK) else text,
                 has_header=False,
                 schema={str(position): pl.String() for position in range(behind_last + 1)},
                 columns=[*positions, behind_last],
                 raise_if_empty=False,
             )
         except pl.exceptions.SchemaError as error:  # all records are too short
-            raise ValueError(self._complaint(lines)) from error
+            raise ValueError(self._complaint(lines.lines)) from error
         found = frame.drop_in_place(str(behind_last))
-        if found.null_count() or (found != mark.decode()).any():
-            raise ValueError(self._complaint(lines))
-        self._unmark(frame, f",{mark.decode()}", marks - frame.height)
+        if found.null_count() or (found != lines.mark.decode()).any():
+            raise ValueError(self._complaint(lines.lines))
+        self._unmark(frame, lines.field.decode(), lines.count - frame.height)
         return frame
 
     def _unmark(self, frame: pl.DataFrame, text: str, marks: int) -> None:
@@ -133,10 +159,10 @@ class CsvReader:
             if not marks:
                 break
             values = frame[name]
-            if values.str.contains(text, literal=True).any():
+            unmarked = values.str.replace_all(text, "", literal=True)
+            if found := _bytes_in(values) - _bytes_in(unmarked):
                 self._columns_with_lines.add(name)
-                marks -= int(values.str.count_matches(text, literal=True).sum())
-                unmarked = values.str.replace_all(text, "", literal=True)
+                marks -= found // len(text)
                 frame.replace_column(frame.get_column_index(name), unmarked)
 
     def _complaint(self, lines: bytes) -> str:
@@ -150,22 +176,31 @@ class CsvReader:
         return f"quotes where none may stand, after row {self._rows}"
 
     def _take_header(self) -> bytes:
-        while (end := _first_record_end(self._pending)) < 0 and (chunk := self._stream.read(_CHUNK_BYTES)):
-            self._pending += chunk
-            if len(self._pending) > _LONGEST_RECORD:
+        head = b""
+        while (end := _first_record_end(head)) < 0 and (piece := next(self._pieces_left, b"")):
+            head += piece
+            if len(head) > _LONGEST_RECORD:
                 raise ValueError("a quote that is never closed, in the header")
-        cut = end if end >= 0 else len(self._pending)
-        header, self._pending = self._pending[:cut], self._pending[cut:]
-        return header.removeprefix(_BYTE_ORDER_MARK).rstrip(b"\r\n")
+        cut = end if end >= 0 else len(head)
+        if cut < len(head):
+            self._pieces_left = chain([head[cut:]], self._pieces_left)
+        return head[:cut].removeprefix(_BYTE_ORDER_MARK).rstrip(b"\r\n")
 
 
-def _with_last_field(lines: bytes, field: bytes) -> bytes:
-    """The lines with one more field each."""
-    if b"\r" in lines:
-        marked = _LINE_END.sub(b"," + field + rb"\g<0>", lines)
-    else:
-        marked = lines.replace(b"\n", b"," + field + b"\n")
-    return marked if lines.endswith(b"\n") else marked + b"," + field
+def _bytes_in(values: pl.Series) -> int:
+    return int(values.str.len_bytes().sum())
+
+
+def _blocks_of(frames: Iterable[pl.DataFrame], rows: int) -> Iterator[pl.DataFrame]:
+    """The same rows in frames of at most so many rows: small ones are put together, large ones are cut."""
+    held: list[pl.DataFrame] = []
+    for frame in frames:
+        held.append(frame)
+        if sum(one.height for one in held) + frame.height > rows:  # another one would be too much
+            yield from pl.concat(held).iter_slices(rows)
+            held.clear()
+    if held:
+        yield from pl.concat(held).iter_slices(rows)
 
 
 def _first_record_end(data: bytes) -> int:

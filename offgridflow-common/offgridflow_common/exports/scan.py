@@ -15,19 +15,32 @@ from offgridflow_common.exports.gzipped import DAMAGED, open_gzip
 from offgridflow_common.exports.table import Plan
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator, Sequence
+    from collections.abc import Generator, Iterable, Iterator, Sequence
     from pathlib import Path
 
+    from offgridflow_common.columns import Column
     from offgridflow_common.exports.table import Table
 
-#: Rows of a block: large enough for columnar speed, small enough that 130 columns stay far below 500 MB.
-BLOCK_ROWS = 20_000
+#: Rows of a block at most: more are no faster.
+_MOST_ROWS = 40_000
+
+#: Values of a block: as many as stay below 500 MB while blocks are read, rendered and written.
+_VALUES = 3_000_000
+
+#: A map holds many values, and each of them a key.
+_VALUES_OF_MAP = 25
 
 _DAMAGED: tuple[type[Exception], ...] = (*DAMAGED, zipfile.BadZipFile)
 
 
+def block_rows_of(columns: Iterable[Column]) -> int:
+    """How many rows of some columns make a block that is fast to work with and needs little memory."""
+    values = sum(_VALUES_OF_MAP if column.kind.is_map else 1 for column in columns)
+    return min(_MOST_ROWS, _VALUES // max(1, values))
+
+
 def read_blocks(
-    path: Path, table: Table, wanted: Sequence[str], *, where: str, block_rows: int = BLOCK_ROWS
+    path: Path, table: Table, wanted: Sequence[str], *, where: str, block_rows: int
 ) -> Generator[pl.DataFrame]:
     """The rows of a file in blocks, in the file's order.
 

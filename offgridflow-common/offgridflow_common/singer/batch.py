@@ -90,5 +90,5 @@ def render(frame: pl.DataFrame, encoding: BaseBatchFileEncoding) -> tuple[str, b
         typed = frame.with_columns(pl.col(pl.Null).cast(pl.String))
         typed.write_parquet(content, compression="gzip" if gzipped else "snappy")
         return ".parquet", content.getvalue()
-    lines = b"".join(piece for pieces in render_lines(frame) for piece in pieces)
+    lines = bytes(render_lines(frame))
     return (".jsonl.gz", compress(lines)) if gzipped else (".jsonl", lines)

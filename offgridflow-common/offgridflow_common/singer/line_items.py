@@ -13,7 +13,7 @@ from offgridflow_common.singer.reading import ExportSource, Reading, delivery_bl
 from offgridflow_common.singer.streams import OffGridFlowStream, Partition
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from offgridflow_common.exports.delivery import Delivery, Export, Manifest
     from offgridflow_common.singer.tap import OffGridFlowTap
@@ -100,18 +100,23 @@ class LineItemStream(OffGridFlowStream):
             block_rows=self.block_rows,
             resumable=True,
         )
+        of_delivery = _of_delivery(delivery)
         for ordinal, block in blocks:
-            yield self._placed(block, delivery, ordinal)
+            yield self._placed(block, of_delivery, ordinal)
 
-    def _placed(self, block: pl.DataFrame, delivery: Delivery, ordinal: int) -> pl.DataFrame:
-        given = {
-            "billing_period": pl.lit(delivery.period),
-            "delivery_id": pl.lit(delivery.delivery_id),
-            "file_ordinal": pl.lit(ordinal, dtype=pl.Int64),
-            "row_number": pl.col(ROW_NUMBER) + 1,
-            "delivered_at": pl.lit(delivery.delivered_at, dtype=Kind.TIMESTAMP.dtype),
-            "export_name": pl.lit(delivery.export.name),
-        }
-        return block.select(
-            given[name].alias(name) if name in given else pl.col(name) for name in self.wanted
-        )
+    def _placed(self, block: pl.DataFrame, of_delivery: Sequence[pl.Series], ordinal: int) -> pl.DataFrame:
+        ordinals = pl.Series("file_ordinal", [ordinal], dtype=pl.Int64)
+        alike = {values.name: values.new_from_index(0, block.height) for values in (*of_delivery, ordinals)}
+        given = {**alike, ROW_NUMBER: block[ROW_NUMBER] + 1}
+        return pl.DataFrame([given[name] if name in given else block[name] for name in self.wanted])
+
+
+def _of_delivery(delivery: Delivery) -> list[pl.Series]:
+    """The columns that are alike in all rows of a delivery, of one row each."""
+    times = Kind.TIMESTAMP.dtype
+    return [
+        pl.Series("billing_period", [delivery.period]),
+        pl.Series("delivery_id", [delivery.delivery_id]),
+        pl.Series("delivered_at", [delivery.delivered_at], dtype=times),
+        pl.Series("export_name", [delivery.export.name]),
+    ]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from offgridflow_common.errors import SourceChanged
 from offgridflow_common.exports.ahead import ahead
-from offgridflow_common.exports.scan import BLOCK_ROWS, read_blocks
+from offgridflow_common.exports.scan import read_blocks
 from offgridflow_common.observability import Progress
 from offgridflow_common.singer.streams import Partition
 
@@ -95,7 +95,7 @@ def delivery_blocks(  # noqa: PLR0913 - what, of which files, into which columns
     *,
     reading: Reading,
     logger: Logger,
-    block_rows: int = BLOCK_ROWS,
+    block_rows: int,
     resumable: bool = False,
 ) -> Iterator[tuple[int, pl.DataFrame]]:
     """The rows of a delivery's files that are still to be read: the file's number from 1, and a block.

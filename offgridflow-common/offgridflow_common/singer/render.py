@@ -3,7 +3,7 @@
 Rendering values is what takes the time, so as few as possible are rendered. In a block of line items most
 columns hold one value (the bill, the payer) or none at all: each is rendered once. A run of columns between
 them becomes one column of JSON text. polars' CSV writer then puts the texts of a row beside each other, with
-commas between them as JSON has them, so that nothing is copied more than needed::
+commas between them as JSON has them, straight into the file, so that nothing is copied more than needed::
 
     {"type":"RECORD","stream":"items","record":{"payer":"1234"  ,  "cost":1.5,"unit":"Hrs"  ,  "tax":null}
                            rendered once                            a text for each row        rendered once
@@ -11,9 +11,12 @@ commas between them as JSON has them, so that nothing is copied more than needed
 
 from __future__ import annotations
 
+import io
 import json
+import re
+from dataclasses import dataclass
 from itertools import groupby
-from typing import IO, TYPE_CHECKING, cast
+from typing import IO, TYPE_CHECKING
 
 import polars as pl
 
@@ -23,19 +26,41 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
     from datetime import datetime
 
-#: Values that are rendered at once: as text they take several times the memory they take as columns.
-_RENDERED_VALUES = 150_000
+_ERROR_NUMBER = re.compile(r"\(os error (\d+)\)")
 
 #: Columns of a run at most. polars renders runs in parallel, and each costs a little.
 _RENDERED_COLUMNS = 8
 
 
-class _Pieces(list[bytes]):
-    """A file to write to that keeps what is written in pieces: joined, they would be copied once more."""
+@dataclass(frozen=True, slots=True)
+class Lines:
+    """Whole lines of text, not joined yet.
 
-    def write(self, piece: bytes) -> int:
-        self.append(piece)
-        return len(piece)
+    Attributes:
+        texts: A row for each line, whose texts commas shall join.
+    """
+
+    texts: pl.DataFrame
+
+    def write_to(self, file: IO[bytes]) -> None:
+        """Write all lines; straight to the file's descriptor, where it has one, which must be flushed then.
+
+        Raises:
+            OSError: The file cannot be written to; as the error it is, such as ``BrokenPipeError``.
+        """
+        try:
+            self.texts.write_csv(file, include_header=False, quote_style="never")
+        except OSError as error:
+            # polars tells the error's number in its text alone.
+            if error.errno is None and (number := _ERROR_NUMBER.search(str(error))):
+                raise OSError(int(number[1]), str(error)) from error
+            raise
+
+    def __bytes__(self) -> bytes:
+        """The lines in memory."""
+        file = io.BytesIO()
+        self.write_to(file)
+        return file.getvalue()
 
 
 def as_json_values(frame: pl.DataFrame) -> pl.DataFrame:
@@ -44,7 +69,7 @@ def as_json_values(frame: pl.DataFrame) -> pl.DataFrame:
     return frame.with_columns(texts) if texts else frame
 
 
-def render_records(stream: str, frame: pl.DataFrame, time_extracted: datetime) -> Iterator[list[bytes]]:
+def render_records(stream: str, frame: pl.DataFrame, time_extracted: datetime) -> Lines:
     """RECORD messages for all rows of a frame, one line each.
 
     Args:
@@ -53,7 +78,7 @@ def render_records(stream: str, frame: pl.DataFrame, time_extracted: datetime) -
         time_extracted: When the rows were read (aware, UTC): one moment for the block.
 
     Returns:
-        Whole lines of some rows at a time, in pieces; nothing for a frame without rows.
+        The lines; none for a frame without rows.
     """
     moment = time_extracted.isoformat(timespec="microseconds")
     return render_lines(
@@ -63,7 +88,7 @@ def render_records(stream: str, frame: pl.DataFrame, time_extracted: datetime) -
     )
 
 
-def render_lines(frame: pl.DataFrame, *, before: str = "", after: str = "") -> Iterator[list[bytes]]:
+def render_lines(frame: pl.DataFrame, *, before: str = "", after: str = "") -> Lines:
     """A line with a JSON object for each row of a frame.
 
     Args:
@@ -75,27 +100,21 @@ def render_lines(frame: pl.DataFrame, *, before: str = "", after: str = "") -> I
         Lines as :func:`render_records` returns them.
     """
     if frame.is_empty():
-        return
-    constants = _constants(frame)
-    values = as_json_values(frame.drop(constants))
-    texts = list(_object_texts(frame.columns, constants))
+        return Lines(pl.DataFrame())
+    values = as_json_values(frame)
+    texts = list(_object_texts(values.columns, _constants(values)))
     if before:
         texts[0] = pl.concat_str(pl.lit(before), texts[0])
     if after:
         texts.append(pl.lit(after))
     numbered = {str(number): text for number, text in enumerate(texts)}
-    for part in values.iter_slices(max(1, _RENDERED_VALUES // frame.width)):
-        pieces = _Pieces()
-        lines = part.with_columns(**numbered).select(*numbered)
-        lines.write_csv(cast("IO[bytes]", pieces), include_header=False, quote_style="never")
-        yield pieces
+    return Lines(values.with_columns(**numbered).select(*numbered))
 
 
-def _constants(frame: pl.DataFrame) -> dict[str, str]:
+def _constants(values: pl.DataFrame) -> dict[str, str]:
     """An object of one member for each column that is rendered alike in all rows."""
-    names = [column.name for column in frame if _is_constant(column)]
-    first = as_json_values(frame.select(names).head(1))
-    texts = first.select(pl.struct(name).struct.json_encode().alias(name) for name in names)
+    names = [column.name for column in values if _is_constant(column)]
+    texts = values.head(1).select(pl.struct(name).struct.json_encode().alias(name) for name in names)
     return texts.row(0, named=True) if names else {}
 
 
@@ -131,7 +150,8 @@ def _is_constant(values: pl.Series) -> bool:
     return values[0] != 0.0 and bool((values == values[0]).all())
 
 
-def _timestamp_texts(values: pl.Series) -> pl.Series:
+def _timestamp_texts(values: pl.Series) -> pl.Expr:
     """Timestamps as text; each distinct one is rendered once, because few of them stand in many rows."""
     distinct = values.unique()
-    return values.replace_strict(distinct, distinct.dt.strftime(TIMESTAMP_FORMAT), return_dtype=pl.String)
+    texts = pl.lit(distinct).dt.strftime(TIMESTAMP_FORMAT)
+    return pl.col(values.name).replace_strict(distinct, texts, return_dtype=pl.String)

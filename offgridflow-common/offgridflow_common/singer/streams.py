@@ -17,7 +17,7 @@ from singer_sdk.streams import Stream
 from offgridflow_common.classification import classify
 from offgridflow_common.columns import json_schema
 from offgridflow_common.errors import OffGridFlowError, UnknownError
-from offgridflow_common.exports.scan import BLOCK_ROWS
+from offgridflow_common.exports.scan import block_rows_of
 from offgridflow_common.singer.batch import BatchFiles, batch_rows
 from offgridflow_common.singer.bookmarks import Bookmarks
 from offgridflow_common.singer.render import as_json_values, render_records
@@ -74,8 +74,6 @@ class OffGridFlowStream(Stream, abc.ABC):
         super().__init__(tap, schema=json_schema(self.columns))
         self._owner = tap
         self._rows_out = 0
-        #: Rows of a block at most.
-        self.block_rows = BLOCK_ROWS
 
     @abc.abstractmethod
     def pending(self) -> Iterator[Partition]:
@@ -94,6 +92,12 @@ class OffGridFlowStream(Stream, abc.ABC):
             for column in self.columns
             if column.name in properties and self.mask["properties", column.name]
         ]
+
+    @cached_property
+    def block_rows(self) -> int:
+        """Rows of a block at most."""
+        wanted = set(self.wanted)
+        return block_rows_of(column for column in self.columns if column.name in wanted)
 
     @property
     def bookmarks(self) -> Bookmarks:
@@ -228,8 +232,7 @@ class OffGridFlowStream(Stream, abc.ABC):
 
     def _write_block(self, frame: pl.DataFrame) -> None:
         writer = cast("BlockWriter", self._owner.message_writer)
-        for lines in render_records(self.name, frame, datetime.now(UTC)):
-            writer.write_block(*lines)
+        writer.write_lines(render_records(self.name, frame, datetime.now(UTC)))
 
     def _write_rows(self, frame: pl.DataFrame, *, write_messages: bool) -> Iterator[dict[str, Any]]:
         for row in as_json_values(frame).iter_rows(named=True):

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
     from singer_sdk.singerlib.messages import Message
 
+    from offgridflow_common.singer.render import Lines
+
 
 class BlockWriter(SimpleSingerWriter):
     """Writes messages to stdout one by one or as a block, and never tears a line.
@@ -36,25 +38,25 @@ class BlockWriter(SimpleSingerWriter):
 
     def write_message(self, message: Message) -> None:
         """Write one message and flush it."""
-        self.write_block(f"{self.format_message(message)}\n".encode())
-
-    def write_block(self, *pieces: bytes) -> None:
-        """Write whole lines, such as those of ``render_records``, in one piece or several, and flush them."""
+        line = f"{self.format_message(message)}\n".encode()
         with self._whole_lines():
-            sys.stdout.flush()
-            binary = getattr(sys.stdout, "buffer", None)
-            if binary is None:
-                sys.stdout.write(b"".join(pieces).decode())
+            _write_all(line)
+
+    def write_lines(self, lines: Lines) -> None:
+        """Write whole lines, such as those of ``render_records``, and flush them."""
+        with self._whole_lines():
+            if (file := _file_with_descriptor()) is not None:
+                lines.write_to(file)
             else:
-                for piece in pieces:
-                    _write_all(binary, piece)
-            sys.stdout.flush()
+                _write_all(bytes(lines))
 
     @contextmanager
     def _whole_lines(self) -> Iterator[None]:
         self._writing = True
         try:
+            sys.stdout.flush()
             yield
+            sys.stdout.flush()
         finally:
             self._writing = False
             if (action := self._deferred) is not None:
@@ -62,9 +64,21 @@ class BlockWriter(SimpleSingerWriter):
                 action()
 
 
-def _write_all(binary: IO[bytes], block: bytes) -> None:
-    """Write all of a block: an unbuffered stdout may take less at once, after a signal for example."""
-    rest = memoryview(block)
+def _write_all(lines: bytes) -> None:
+    """Write all: an unbuffered stdout may take less at once, after a signal for example."""
+    binary = getattr(sys.stdout, "buffer", None)
+    if binary is None:
+        sys.stdout.write(lines.decode())
+        return
+    rest = memoryview(lines)
     while rest:
         rest = rest[binary.write(rest) :]
-    binary.flush()
+
+
+def _file_with_descriptor() -> IO[bytes] | None:
+    """Standard output, unless something in memory stands in for it."""
+    binary: IO[bytes] | None = getattr(sys.stdout, "buffer", None)
+    try:
+        return binary if binary is not None and binary.fileno() >= 0 else None
+    except OSError:
+        return None
