@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
@@ -16,6 +18,12 @@ if TYPE_CHECKING:
 _EXACT_INTEGERS = 2**53
 
 _UTC_MICROSECONDS = pl.Datetime("us", "UTC")
+
+#: Empty text, and the word that some exports write where there is no number, no time and no map.
+_NOTHING = ("", "NULL")
+
+#: Maps that are remembered: block after block has the same ones.
+_PARSED_MAPS = 8192
 
 #: How exports write times, nearly always.
 _USUAL_TIME = "%Y-%m-%dT%H:%M:%S%.fZ"
@@ -145,8 +153,9 @@ def _number_text(value: float) -> str:
 def _number(values: pl.Series) -> pl.Series:
     if values.dtype.is_temporal():
         raise TypeError(f"expected numbers, got {values.dtype}")
-    numbers = _nothing_is_null(values).cast(pl.Float64)
-    if values.dtype == pl.String and not numbers.is_finite().all():
+    numbers = _cast(values, pl.Float64())
+    # A sum is finite only if all numbers are; if it is not, it may still be that they are.
+    if values.dtype == pl.String and not math.isfinite(numbers.sum()) and not numbers.is_finite().all():
         raise ValueError("expected finite numbers of 64 bits, got one that is none")
     return numbers
 
@@ -154,7 +163,7 @@ def _number(values: pl.Series) -> pl.Series:
 def _integer(values: pl.Series) -> pl.Series:
     if values.dtype.is_temporal():
         raise TypeError(f"expected integers, got {values.dtype}")
-    integers = _nothing_is_null(values).cast(pl.Int64)
+    integers = _cast(values, pl.Int64())
     if (values.dtype.is_float() or values.dtype.is_decimal()) and (integers != values).any():
         raise ValueError("expected integers, got a number with a fraction")
     return integers
@@ -163,7 +172,7 @@ def _integer(values: pl.Series) -> pl.Series:
 def _timestamp(values: pl.Series) -> pl.Series:
     """Times in UTC; a time without an offset means UTC in every export that is read here."""
     if values.dtype == pl.String:
-        return _parse_times(_nothing_is_null(values))
+        return _parse_times(values)
     if values.dtype not in (pl.Date, pl.Datetime):
         raise TypeError(f"expected times, got {values.dtype}")
     moments = values.cast(pl.Datetime("us")) if values.dtype == pl.Date else values
@@ -175,9 +184,10 @@ def _timestamp(values: pl.Series) -> pl.Series:
 def _parse_times(texts: pl.Series) -> pl.Series:
     """ISO 8601; each distinct time is parsed once, because few of them stand in many rows."""
     distinct = texts.unique()
-    moments = distinct.str.to_datetime(_USUAL_TIME, time_unit="us", strict=False).dt.replace_time_zone("UTC")
-    if moments.null_count() > distinct.null_count():
-        moments = _parse_unusual_times(distinct)
+    given = _nothing_is_null(distinct)
+    moments = given.str.to_datetime(_USUAL_TIME, time_unit="us", strict=False).dt.replace_time_zone("UTC")
+    if moments.null_count() > given.null_count():
+        moments = _parse_unusual_times(given)
     return texts.replace_strict(distinct, moments, return_dtype=_UTC_MICROSECONDS)
 
 
@@ -196,12 +206,11 @@ def _parse_unusual_times(texts: pl.Series) -> pl.Series:
 def _map(values: pl.Series, kind: Kind) -> pl.Series:
     if values.dtype != pl.String:
         return _retyped_map(values, kind)
-    texts = _nothing_is_null(values)
     # Few distinct maps stand in many rows: each is parsed once.
-    distinct = texts.unique()
-    maps = _maps([_parse_map(text, kind) for text in distinct], kind)
+    distinct = values.unique()
+    maps = _maps([_parse_map(text, kind) for text in _nothing_is_null(distinct)], kind)
     positions = pl.int_range(len(distinct), eager=True)
-    return maps.gather(texts.replace_strict(distinct, positions, return_dtype=pl.UInt32))
+    return maps.gather(values.replace_strict(distinct, positions, return_dtype=pl.UInt32))
 
 
 def _retyped_map(values: pl.Series, kind: Kind) -> pl.Series:
@@ -242,6 +251,7 @@ def _kind_of_members(kind: Kind) -> Kind:
     return Kind.STRING if kind is Kind.STRING_MAP else Kind.NUMBER
 
 
+@lru_cache(_PARSED_MAPS)
 def _parse_map(text: str | None, kind: Kind) -> dict[str, str | float | None] | None:
     members = None if text is None else json.loads(text)
     if members is None:
@@ -266,11 +276,22 @@ def _empty_is_null(values: pl.Series) -> pl.Series:
     return values.set(values == "", None)
 
 
+def _cast(values: pl.Series, dtype: pl.DataType) -> pl.Series:
+    """The values in a type of numbers; only what stands for nothing becomes null."""
+    if values.dtype != pl.String:
+        return values.cast(dtype)
+    numbers = values.cast(dtype, strict=False)
+    nothing = sum(int((values == text).sum()) for text in _NOTHING)
+    if numbers.null_count() == values.null_count() + nothing:
+        return numbers
+    return _nothing_is_null(values).cast(dtype)
+
+
 def _nothing_is_null(values: pl.Series) -> pl.Series:
-    """Empty text, and the word that some exports write where there is no number and no time."""
+    """Null in place of what stands for nothing."""
     if values.dtype != pl.String:
         return values
-    return values.set(values.is_in(["", "NULL"]), None)
+    return values.set(values.is_in(_NOTHING), None)
 
 
 _CONVERTERS: dict[Kind, Callable[[pl.Series], pl.Series]] = {

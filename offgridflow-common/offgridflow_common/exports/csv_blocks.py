@@ -155,15 +155,23 @@ class CsvReader:
 
     def _unmark(self, frame: pl.DataFrame, text: str, marks: int) -> None:
         """Take marks out of values, where lines ended inside of quotes; look where they were before first."""
-        for name in sorted(frame.columns, key=lambda name: name not in self._columns_with_lines):
-            if not marks:
-                break
+        marks -= self._unmark_columns(frame, text, self._columns_with_lines.intersection(frame.columns))
+        if marks:
+            holds = frame.select(pl.all().str.contains(text, literal=True).any()).row(0, named=True)
+            found = {name for name, held in holds.items() if held}
+            self._columns_with_lines |= found
+            self._unmark_columns(frame, text, found)
+
+    @staticmethod
+    def _unmark_columns(frame: pl.DataFrame, text: str, names: Iterable[str]) -> int:
+        """Take marks out of some columns, and say how many there were."""
+        length = 0
+        for name in names:
             values = frame[name]
             unmarked = values.str.replace_all(text, "", literal=True)
-            if found := _bytes_in(values) - _bytes_in(unmarked):
-                self._columns_with_lines.add(name)
-                marks -= found // len(text)
-                frame.replace_column(frame.get_column_index(name), unmarked)
+            length += _bytes_in(values) - _bytes_in(unmarked)
+            frame.replace_column(frame.get_column_index(name), unmarked)
+        return length // len(text)
 
     def _complaint(self, lines: bytes) -> str:
         """What is wrong with the first record that does not fit the header."""

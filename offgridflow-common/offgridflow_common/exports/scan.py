@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 import polars as pl
 
 from offgridflow_common.errors import FatalError
+from offgridflow_common.exports.ahead import each_ahead
 from offgridflow_common.exports.csv_blocks import CsvReader
 from offgridflow_common.exports.gzipped import DAMAGED, open_gzip
 from offgridflow_common.exports.table import Plan
@@ -39,8 +40,8 @@ def block_rows_of(columns: Iterable[Column]) -> int:
     return min(_MOST_ROWS, _VALUES // max(1, values))
 
 
-def read_blocks(
-    path: Path, table: Table, wanted: Sequence[str], *, where: str, block_rows: int
+def read_blocks(  # noqa: PLR0913 - what, of which file, into which columns, and in which way
+    path: Path, table: Table, wanted: Sequence[str], *, where: str, block_rows: int, at_once: int = 1
 ) -> Generator[pl.DataFrame]:
     """The rows of a file in blocks, in the file's order.
 
@@ -51,13 +52,14 @@ def read_blocks(
         wanted: The columns to return, as :class:`~offgridflow_common.exports.table.Plan` takes them.
         where: The file's address for messages.
         block_rows: Rows of a block at most.
+        at_once: Blocks of a Parquet file that are read at once.
 
     Raises:
         ContractBroken: A required column is missing.
         FatalError: The file is damaged, or a value is not of its column's type.
     """
     row = 0
-    with _explained(where), closing(_sources(path, block_rows)) as sources:
+    with _explained(where), closing(_sources(path, block_rows, at_once)) as sources:
         for source in sources:
             if not source.names:
                 continue  # an empty file has not even a header
@@ -77,11 +79,11 @@ class _Source(Protocol):
         """The rows in blocks, with at least these columns."""
 
 
-def _sources(path: Path, block_rows: int) -> Generator[_Source]:
+def _sources(path: Path, block_rows: int, at_once: int) -> Generator[_Source]:
     if path.stat().st_size == 0:
         return
     if path.name.endswith(".parquet"):
-        yield _ParquetSource(path, block_rows)
+        yield _ParquetSource(path, block_rows, at_once)
     elif path.name.endswith(".zip"):
         with zipfile.ZipFile(path) as archive:
             for member in archive.infolist():
@@ -99,19 +101,27 @@ def _sources(path: Path, block_rows: int) -> Generator[_Source]:
 class _ParquetSource:
     """A Parquet file, read slice by slice: memory stays bounded whatever the row groups are."""
 
-    def __init__(self, path: Path, block_rows: int) -> None:
+    def __init__(self, path: Path, block_rows: int, at_once: int) -> None:
         self._frame = pl.scan_parquet(path)
         self._block_rows = block_rows
+        self._at_once = at_once
         self.names = list(pl.read_parquet_schema(path))
 
     def blocks(self, names: Sequence[str]) -> Iterator[pl.DataFrame]:
         rows = self._frame.select(pl.len()).collect().item()
-        for offset in range(0, rows, self._block_rows):
+
+        def read(offset: int) -> pl.DataFrame:
             height = min(self._block_rows, rows - offset)
-            if names:
-                yield self._frame.select(names).slice(offset, height).collect()
-            else:
-                yield pl.DataFrame(height=height)
+            if not names:
+                return pl.DataFrame(height=height)
+            return self._frame.select(names).slice(offset, height).collect()
+
+        offsets = range(0, rows, self._block_rows)
+        if self._at_once == 1:
+            yield from map(read, offsets)
+            return
+        with closing(each_ahead(read, offsets, at_once=self._at_once)) as frames:
+            yield from frames
 
 
 @contextmanager

@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 #: Rows that are grouped at once: few columns, so a block may be larger than one that is written.
 _GROUP_ROWS = 50_000
 
+#: Blocks that are read at once: to read one, with its maps, takes longer than to group it.
+_BLOCKS_AT_ONCE = 2
+
 
 class ActivitySource(ExportSource, Protocol):
     """What activities are made of: the exports of a run, and how it wants them."""
@@ -115,6 +118,7 @@ class ActivitiesStream(OffGridFlowStream, abc.ABC):
             reading=reading,
             logger=self.logger,
             block_rows=_GROUP_ROWS,
+            at_once=_BLOCKS_AT_ONCE,
         )
         return (block for _, block in blocks)
 

@@ -96,6 +96,7 @@ def delivery_blocks(  # noqa: PLR0913 - what, of which files, into which columns
     reading: Reading,
     logger: Logger,
     block_rows: int,
+    at_once: int = 1,
     resumable: bool = False,
 ) -> Iterator[tuple[int, pl.DataFrame]]:
     """The rows of a delivery's files that are still to be read: the file's number from 1, and a block.
@@ -108,6 +109,7 @@ def delivery_blocks(  # noqa: PLR0913 - what, of which files, into which columns
         reading: Keeps count.
         logger: Told of the progress.
         block_rows: Rows of a block at most.
+        at_once: Blocks of a Parquet file that are read at once.
         resumable: Each block goes out before the next is asked for, so that each file that is read may
             count as read.
 
@@ -125,7 +127,9 @@ def delivery_blocks(  # noqa: PLR0913 - what, of which files, into which columns
         total_bytes=sum(file.size for file in files),
     ) as progress:
         for info, path in zip(files, source.spool.files(store, files), strict=True):
-            blocks = read_blocks(path, table, columns, where=store.uri(info.key), block_rows=block_rows)
+            blocks = read_blocks(
+                path, table, columns, where=store.uri(info.key), block_rows=block_rows, at_once=at_once
+            )
             with closing(ahead(blocks)) as blocks_in_order:
                 for block in blocks_in_order:
                     progress.add(rows=block.height)
