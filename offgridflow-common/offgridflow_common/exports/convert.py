@@ -23,7 +23,7 @@ _UTC_MICROSECONDS = pl.Datetime("us", "UTC")
 _NOTHING = ("", "NULL")
 
 #: Maps that are remembered: block after block has the same ones.
-_PARSED_MAPS = 8192
+_PARSED_MAPS = 4096
 
 #: How exports write times, nearly always.
 _USUAL_TIME = "%Y-%m-%dT%H:%M:%S%.fZ"

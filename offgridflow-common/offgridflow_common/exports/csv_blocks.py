@@ -88,7 +88,9 @@ class CsvReader:
     def _pieces(self) -> Iterator[bytes]:
         """The bytes, a few at a time; none ends inside of CRLF."""
         while piece := self._stream.read(max(1, _CHUNK_BYTES // _PIECES)):
-            yield piece + self._stream.read(1) if piece.endswith(b"\r") else piece
+            while piece.endswith(b"\r") and (more := self._stream.read(1)):
+                piece += more
+            yield piece
 
     def _chunks(self) -> Generator[MarkedLines]:
         """The lines behind the header, many at a time; each piece is marked while the processor has it."""
@@ -155,7 +157,8 @@ class CsvReader:
 
     def _unmark(self, frame: pl.DataFrame, text: str, marks: int) -> None:
         """Take marks out of values, where lines ended inside of quotes; look where they were before first."""
-        marks -= self._unmark_columns(frame, text, self._columns_with_lines.intersection(frame.columns))
+        if marks:
+            marks -= self._unmark_columns(frame, text, self._columns_with_lines.intersection(frame.columns))
         if marks:
             holds = frame.select(pl.all().str.contains(text, literal=True).any()).row(0, named=True)
             found = {name for name, held in holds.items() if held}
