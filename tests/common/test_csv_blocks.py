@@ -230,3 +230,20 @@ def test_a_record_that_never_ends_is_given_up_before_it_fills_the_memory() -> No
         with pytest.raises(REFUSED, match="a quote that is never closed"):
             list(blocks)
     assert stream.closed
+
+
+def test_a_line_counts_as_too_long_by_itself_not_with_those_before_it() -> None:
+    def lines(last: int) -> bytes:
+        return b"a,b\n" + b"1,2\n" * 60 + b"3," + b"x" * last + b"\n"
+
+    with mock.patch.object(csv_blocks, "_LONGEST_RECORD", 1024):
+        assert read(lines(1000), ["a"], chunk=256)[1] == [("1",)] * 60 + [("3",)]
+        with pytest.raises(REFUSED, match="a line that does not end"):
+            read(lines(1100), ["a"], chunk=256)
+
+
+def test_small_chunks_are_put_together_to_blocks() -> None:
+    with mock.patch.object(csv_blocks, "_CHUNK_BYTES", 16):
+        blocks = list(CsvReader(io.BytesIO(b"a,b\n" + b"1,2\n" * 100), 50).blocks(["a"]))
+    assert sum(block.height for block in blocks) == 100
+    assert max(block.height for block in blocks) > 40

@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 from offgridflow_common.columns import Column, Kind
 from offgridflow_common.errors import ContractBroken, FatalError
 from offgridflow_common.exports import csv_blocks, scan
-from offgridflow_common.exports.scan import read_blocks
+from offgridflow_common.exports.scan import block_rows_of, read_blocks
 from offgridflow_common.exports.table import EXTRA, ROW_NUMBER, Fold, Table
 
 if TYPE_CHECKING:
@@ -321,3 +321,24 @@ def test_parquet_gives_what_pyarrow_reads(
         for number, row in enumerate(slowly)
     ]
     assert found == [{name: row[name] for name in wanted} for row in expected]
+
+
+def test_blocks_that_are_read_at_once_come_in_order_and_an_error_stands_where_it_belongs(
+    tmp_path: Path,
+) -> None:
+    pl.DataFrame({"name": [str(n) for n in range(97)], "cost": ["1"] * 90 + ["x"] * 7}).write_parquet(
+        tmp_path / "a.parquet"
+    )
+    frames = read_blocks(
+        tmp_path / "a.parquet", TABLE, ["name", "cost"], where=WHERE, block_rows=10, at_once=3
+    )
+    names = [name for frame in (next(frames) for _ in range(9)) for name in frame["name"]]
+    assert names == [str(n) for n in range(90)]
+    with pytest.raises(FatalError):
+        next(frames)
+
+
+def test_the_more_columns_there_are_and_the_more_maps_the_fewer_rows_make_a_block() -> None:
+    plain, maps = [Column("a")] * 125, [Column("m", Kind.STRING_MAP)] * 5
+    rows = [block_rows_of(columns) for columns in ([], plain[:1], plain, plain + maps)]
+    assert rows == [40_000, 40_000, 24_000, 12_000]

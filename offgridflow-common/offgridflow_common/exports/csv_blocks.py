@@ -95,20 +95,21 @@ class CsvReader:
     def _chunks(self) -> Generator[MarkedLines]:
         """The lines behind the header, many at a time; each piece is marked while the processor has it."""
         parts: list[MarkedLines] = []
-        size = 0
+        size = ended = 0
         for piece in self._pieces_left:
+            end = piece.rfind(b"\n") + 1
+            ended = size + end if end else ended
             size += len(piece)
-            cut = piece.rfind(b"\n") + 1 if size >= _CHUNK_BYTES else 0
+            cut = end if size >= _CHUNK_BYTES else 0
             parts.append(MarkedLines.of(piece[:cut] if cut else piece))
             if cut:
                 yield MarkedLines.joined(parts)
                 parts = [MarkedLines.of(piece[cut:])]
-                size = len(piece) - cut
-            elif size > _LONGEST_RECORD:
+                size, ended = len(piece) - cut, 0
+            elif size - ended > _LONGEST_RECORD:
                 raise ValueError("a line that does not end: no CSV, or a quote that is never closed")
         if size:
-            ended = parts[-1].text.endswith(b"\n")
-            yield MarkedLines.joined(parts if ended else [*parts, MarkedLines.of(b"\n")])
+            yield MarkedLines.joined(parts if size == ended else [*parts, MarkedLines.of(b"\n")])
 
     def _take_records(self, lines: MarkedLines, positions: list[int]) -> pl.DataFrame | None:
         """The records that end with these lines; none where none does."""
