@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import math
-from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import polars as pl
 
 from offgridflow_common.columns import TIMESTAMP_FORMAT, Kind
+from offgridflow_common.exports.maps import kind_of_members, maps_of_entries, maps_of_texts, retyped_maps
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -21,9 +20,6 @@ _UTC_MICROSECONDS = pl.Datetime("us", "UTC")
 
 #: Empty text, and the word that some exports write where there is no number, no time and no map.
 _NOTHING = ("", "NULL")
-
-#: Maps that are remembered: block after block has the same ones.
-_PARSED_MAPS = 4096
 
 #: How exports write times, nearly always.
 _USUAL_TIME = "%Y-%m-%dT%H:%M:%S%.fZ"
@@ -58,14 +54,14 @@ def gather_map(block: pl.DataFrame, members: dict[str, list[str]], kind: Kind) -
         members: The columns of each key. Where a key has several, the first with a value counts.
         kind: The kind of map.
     """
-    value_kind = _kind_of_members(kind)
+    value_kind = kind_of_members(kind)
     rows = pl.int_range(block.height, dtype=pl.UInt32, eager=True).alias("row")
     entries = [_entries(rows, None, _nulls(value_kind, block.height))]
     for key, names in members.items():
         values = first_given(block, names, value_kind)
         given = values.is_not_null()
         entries.append(_entries(rows.filter(given), key, values.filter(given)))
-    return _maps_of(pl.concat(entries), kind)
+    return maps_of_entries(pl.concat(entries), kind)
 
 
 def month_first(texts: pl.Series) -> pl.Series:
@@ -205,69 +201,18 @@ def _parse_unusual_times(texts: pl.Series) -> pl.Series:
 
 def _map(values: pl.Series, kind: Kind) -> pl.Series:
     if values.dtype != pl.String:
-        return _retyped_map(values, kind)
+        return retyped_maps(values, kind)
     # Few distinct maps stand in many rows: each is parsed once.
     distinct = values.unique()
-    maps = _maps([_parse_map(text, kind) for text in _nothing_is_null(distinct)], kind)
+    maps = maps_of_texts(_nothing_is_null(distinct), kind)
     positions = pl.int_range(len(distinct), eager=True)
     return maps.gather(values.replace_strict(distinct, positions, return_dtype=pl.UInt32))
-
-
-def _retyped_map(values: pl.Series, kind: Kind) -> pl.Series:
-    """Maps whose values are of another type: no text, or a list of keys and values."""
-    if not isinstance(values.dtype, pl.Map):
-        return values.cast(kind.dtype)
-    return _maps([None if row is None else _members(row, kind) for row in values], kind)
-
-
-def _maps(rows: Sequence[dict[str, str | float | None] | None], kind: Kind) -> pl.Series:
-    """A series of maps, by way of flat columns of keys and values: many times faster than from dicts."""
-    numbers: list[int] = []
-    keys: list[str | None] = []
-    values: list[str | float | None] = []
-    for number, row in enumerate(rows):
-        given = row or {}
-        numbers += [number] * (len(given) + 1)
-        keys += [None, *given]
-        values += [None, *given.values()]
-    schema = {"row": pl.UInt32(), "key": pl.String(), "value": _kind_of_members(kind).dtype}
-    maps = _maps_of(pl.DataFrame({"row": numbers, "key": keys, "value": values}, schema=schema), kind)
-    return maps.set(pl.Series([row is None for row in rows], dtype=pl.Boolean), None)
 
 
 def _entries(rows: pl.Series, key: str | None, values: pl.Series) -> pl.DataFrame:
     return pl.DataFrame([rows, values.alias("value")]).select(
         "row", pl.lit(key, dtype=pl.String).alias("key"), "value"
     )
-
-
-def _maps_of(entries: pl.DataFrame, kind: Kind) -> pl.Series:
-    """The map of each row, of its entries in order; each row has one without a key, which is no member."""
-    members = pl.struct("key", "value").filter(pl.col("key").is_not_null()).alias("members")
-    return entries.group_by("row", maintain_order=True).agg(members)["members"].cast(kind.dtype)
-
-
-def _kind_of_members(kind: Kind) -> Kind:
-    return Kind.STRING if kind is Kind.STRING_MAP else Kind.NUMBER
-
-
-@lru_cache(_PARSED_MAPS)
-def _parse_map(text: str | None, kind: Kind) -> dict[str, str | float | None] | None:
-    members = None if text is None else json.loads(text)
-    if members is None:
-        return None
-    if not isinstance(members, dict) and members != []:
-        raise TypeError(f"expected a JSON object of keys and values, got {text!r:.80}")
-    return _members(dict(members), kind)
-
-
-def _members(members: dict[str, Any], kind: Kind) -> dict[str, str | float | None]:
-    read = _as_text if kind is Kind.STRING_MAP else float
-    return {key: None if value is None else read(value) for key, value in members.items()}
-
-
-def _as_text(value: object) -> str:
-    return value if isinstance(value, str) else json.dumps(value)
 
 
 def _empty_is_null(values: pl.Series) -> pl.Series:
