@@ -1,14 +1,14 @@
-"""Reading Singer messages: whole blocks of lines at once, records left as the JSON they arrived as."""
+"""Reading Singer messages: whole blocks of lines at once, those of records read by whoever takes them."""
 
 from __future__ import annotations
 
 import json
 import sys
 from collections import Counter
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import groupby
 from operator import attrgetter
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, Final, Protocol
 
 import msgspec
 from singer_sdk.singerlib.encoding import GenericSingerReader
@@ -17,24 +17,42 @@ from singer_sdk.singerlib.json import deserialize_json
 from offgridflow_common.errors import ContractBroken
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
 
 #: Bytes that are read at once at most; a pipe gives what it has.
-_BLOCK_BYTES = 1024**2
-
-
+_BLOCK_BYTES: Final = 1024**2
 #: What messages that are handled together have in common.
-_KIND = attrgetter("type", "stream")
+_KIND: Final = attrgetter("type", "stream")
+
+#: What msgspec raises where lines are not what they should be.
+UNREADABLE: Final = (msgspec.DecodeError, UnicodeDecodeError)
 
 
-class Message(msgspec.Struct, gc=False):
-    """A message of any type, with what is needed of a record; the record itself is not parsed yet."""
+class _Message(msgspec.Struct, gc=False):
+    """A message of any type, with what tells who handles it."""
 
     type: str
     stream: str = ""
-    record: msgspec.Raw = msgspec.Raw()
-    time_extracted: str | None = None
-    version: int | None = None
+
+
+class Taker(Protocol):
+    """Takes the records of a stream as they came, several at once."""
+
+    def take(self, lines: bytes) -> int:
+        """Take lines, which all shall be RECORD messages of the stream; gives how many there were.
+
+        Raises:
+            DecodeError: A line is something else. Nothing was taken.
+            UnicodeDecodeError: The same.
+        """
+
+    def refusal(self, lines: bytes) -> Exception:
+        """What is wrong with lines of records that :meth:`take` did not take."""
 
 
 class RecordReader(GenericSingerReader[bytes]):
@@ -47,11 +65,13 @@ class RecordReader(GenericSingerReader[bytes]):
 
     def __init__(self) -> None:
         super().__init__()
-        #: Who takes the records of a stream unparsed, several at once; those of other streams go to the SDK.
-        self.takers: dict[str, Callable[[Sequence[Message]], None]] = {}
+        #: Who takes the records of a stream; those of other streams go to the SDK.
+        self.takers: dict[str, Taker] = {}
         #: What is done after each block.
         self.after_block: Callable[[], None] = lambda: None
-        self._decoder = msgspec.json.Decoder(Message)
+        self._decoder = msgspec.json.Decoder(_Message)
+        #: The stream that the last message was a record of.
+        self._latest = ""
         self._handling = False
         self._failed = False
         self._deferred: Callable[[], None] | None = None
@@ -112,9 +132,18 @@ class RecordReader(GenericSingerReader[bytes]):
         counts: Counter[str] = Counter()
         for block in _blocks(file_input or self.default_input):
             with self.undisturbed():
-                self._handle(block, callbacks, counts)
+                if not self._take_as_before(block, counts):
+                    self._handle(block, callbacks, counts)
                 self.after_block()
         return counts
+
+    def _take_as_before(self, block: bytes, counts: Counter[str]) -> bool:
+        """Whether a block is nothing but more records of the stream that came last; then they are taken."""
+        if taker := self.takers.get(self._latest):
+            with suppress(*UNREADABLE):
+                counts["RECORD"] += taker.take(block)
+                return True
+        return False
 
     def _handle(
         self,
@@ -122,36 +151,38 @@ class RecordReader(GenericSingerReader[bytes]):
         callbacks: Mapping[str, Callable[[dict[str, Any]], None]],
         counts: Counter[str],
     ) -> None:
+        """Handle a block of any messages."""
         before, done = counts.total(), 0
+        lines = _lines(block)
         try:
             messages = self._decoder.decode_lines(block)
-        except msgspec.DecodeError:
-            self._refuse(_lines(block), before)
+        except UNREADABLE:
+            self._refuse(lines, before)
             raise
-        lines: list[bytes] = []
+        if len(lines) != len(messages):
+            self._refuse(lines, before)
         for (kind, stream), run in groupby(messages, _KIND):
-            alike = list(run)
-            if kind == "RECORD" and (take := self.takers.get(stream)):
-                take(alike)
+            count = sum(1 for _ in run)
+            alike = lines[done : done + count]
+            if kind == "RECORD" and (taker := self.takers.get(stream)):
+                _give(b"\n".join(alike), taker)
             else:
-                lines = lines or _lines(block)
-                if len(lines) != len(messages):
-                    self._refuse(lines, before)
                 # States go out as they came in; in the rest the SDK wants exact numbers.
                 parse = json.loads if kind == "STATE" else self.deserialize_json
                 handle: Callable[[dict[str, Any]], None]
                 handle = callbacks.get(kind, self._process_unknown_message)
-                for line in lines[done : done + len(alike)]:
+                for line in alike:
                     handle(parse(line))
-            counts[kind] += len(alike)
-            done += len(alike)
+            counts[kind] += count
+            done += count
+            self._latest = stream if kind == "RECORD" else ""
 
     def _refuse(self, lines: Iterable[bytes], before: int) -> None:
         """Raise an error that names the first line that is not one message."""
         for number, line in enumerate(lines, before + 1):
             try:
                 self._decoder.decode(line)
-            except msgspec.DecodeError as error:
+            except UNREADABLE as error:
                 raise ContractBroken(
                     asked=f"reading message {number:,} of the tap",
                     got=str(error),
@@ -159,18 +190,33 @@ class RecordReader(GenericSingerReader[bytes]):
                 ) from error
 
 
+def _give(lines: bytes, taker: Taker) -> None:
+    try:
+        taker.take(lines)
+    except UNREADABLE as error:
+        raise taker.refusal(lines) from error
+
+
 def _blocks(file: IO[Any]) -> Iterator[bytes]:
     """Whole lines, as many as there are to read at once."""
     binary = getattr(file, "buffer", file)
+    _widen(binary)
     read: Callable[[int], bytes | str] = getattr(binary, "read1", binary.read)
     pieces: list[bytes] = []
     while piece := read(_BLOCK_BYTES):
-        head, newline, tail = (piece.encode() if isinstance(piece, str) else piece).rpartition(b"\n")
-        if newline:
-            yield b"".join((*pieces, head, newline))
+        content = piece.encode() if isinstance(piece, str) else piece
+        end = content.rfind(b"\n") + 1
+        if end:
+            yield b"".join((*pieces, memoryview(content)[:end]))
             pieces = []
-        pieces.append(tail)
+        pieces.append(content[end:])
     yield b"".join(pieces)
+
+
+def _widen(file: IO[bytes]) -> None:
+    """Let a pipe, where that can be said of it, hold a whole block: small blocks take longer to read."""
+    with suppress(AttributeError, OSError, ValueError):
+        fcntl.fcntl(file.fileno(), fcntl.F_SETPIPE_SZ, _BLOCK_BYTES)
 
 
 def _lines(block: bytes) -> list[bytes]:

@@ -10,7 +10,7 @@ import polars as pl
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from target_offgridflow_duckdb.messages import Message
+    from target_offgridflow_duckdb.rows import RecordMessage
 
 EXTRACTED: Final = "_sdc_extracted_at"
 VERSION: Final = "_sdc_table_version"
@@ -32,7 +32,7 @@ def received(sync_started_at: int) -> Mapping[str, str | int]:
     }
 
 
-def stamped(frame: pl.DataFrame, messages: Sequence[Message], sync_started_at: int) -> pl.DataFrame:
+def stamped(frame: pl.DataFrame, messages: Sequence[RecordMessage], sync_started_at: int) -> pl.DataFrame:
     """A frame of records with what their messages say of them, and with when they came."""
     extracted = pl.Series([message.time_extracted for message in messages], dtype=pl.String)
     versions = pl.Series([message.version for message in messages], dtype=pl.Int64)

@@ -21,7 +21,7 @@ from target_offgridflow_duckdb import metadata, parquet
 from target_offgridflow_duckdb.batch_files import BatchFile, WaitingFiles, json_lines
 from target_offgridflow_duckdb.columns import INSTANT, columns_of
 from target_offgridflow_duckdb.database import literal, quoted
-from target_offgridflow_duckdb.messages import Message
+from target_offgridflow_duckdb.messages import UNREADABLE
 from target_offgridflow_duckdb.rows import RowReader
 
 if TYPE_CHECKING:
@@ -30,11 +30,12 @@ if TYPE_CHECKING:
 
     from singer_sdk.helpers._batch import BaseBatchFileEncoding
 
+    from target_offgridflow_duckdb.rows import RecordMessage
     from target_offgridflow_duckdb.table import Tables
 
-#: Records that become columns at once: their JSON and their Python objects are held until then.
+#: Records that become columns at once: as many as the processor's caches hold as objects of Python.
 _CHUNK_ROWS: Final = 5_000
-_CHUNK_BYTES: Final = 8 * 1024**2
+_CHUNK_BYTES: Final = 768 * 1024
 #: What the columns that wait to be loaded may take.
 _HELD_BYTES: Final = 32 * 1024**2
 
@@ -77,7 +78,7 @@ class DuckDbSink(BatchSink):
         self._columns = columns_of(self.schema["properties"])
         self._reader = RowReader(stream_name, self._columns, self.key_properties)
         self._chunk_rows = min(_CHUNK_ROWS, self.max_size)
-        self._waiting: list[Message] = []
+        self._waiting: list[RecordMessage] = []
         self._waiting_bytes = 0
         self._held: list[pl.DataFrame] = []
         self._held_rows = 0
@@ -101,21 +102,44 @@ class DuckDbSink(BatchSink):
         self._table.prepare(self._columns)
         self._owner.tables.begin(self._table)
 
-    def take(self, messages: Sequence[Message]) -> None:
-        """Take records as they arrived, and load what there is whenever that is enough."""
+    def take(self, lines: bytes) -> int:
+        """Take records as they arrived, and load what there is whenever that is enough.
+
+        Args:
+            lines: RECORD messages of the stream, one on each line.
+
+        Returns:
+            How many there are.
+
+        Raises:
+            DecodeError: A line is something else, or a record is not what the schema says.
+            UnicodeDecodeError: The same.
+        """
+        messages = self._reader.messages(lines)
         self._takes_messages = True
+        count = len(messages)
         while messages:
             room = self._chunk_rows - len(self._waiting)
             taken, messages = messages[:room], messages[room:]
             self.tally_record_read(len(taken))
-            self._wait(taken)
+            self._wait(taken, len(lines) * len(taken) // count)
             if not self._waiting and self.is_full:
                 self._owner.drain_one(self)
+        return count
+
+    def refusal(self, lines: bytes) -> Exception:
+        """What is wrong with lines that :meth:`take` does not take."""
+        return self._reader.refusal(lines)
 
     def process_record(self, record: dict[str, Any], context: dict[str, Any]) -> None:
         """Take a record that the SDK has parsed, mapped or validated, with its metadata."""
         del context
-        self._wait([Message("RECORD", record=msgspec.Raw(_ENCODER.encode(record)))])
+        line = _ENCODER.encode({"type": "RECORD", "stream": self.stream_name, "record": record})
+        try:
+            messages = self._reader.messages(line)
+        except UNREADABLE as error:
+            raise self._reader.refusal(line) from error
+        self._wait(messages, len(line))
 
     def process_batch(self, context: dict[str, Any]) -> None:
         """Load what has been collected, in one transaction."""
@@ -155,12 +179,12 @@ class DuckDbSink(BatchSink):
     def _parse_timestamps_in_record(self, record: object, schema: object, treatment: object) -> None:
         """Leave times as they are: DuckDB reads a whole column of them at once."""
 
-    def _wait(self, messages: Sequence[Message]) -> None:
+    def _wait(self, messages: Sequence[RecordMessage], size: int) -> None:
         if self._files:
             # Files that came before must not be written over these.
             self._owner.drain_one(self)
         self._waiting.extend(messages)
-        self._waiting_bytes += sum(len(message.record) for message in messages)
+        self._waiting_bytes += size
         if len(self._waiting) >= self._chunk_rows or self._waiting_bytes >= _CHUNK_BYTES:
             self._read_waiting()
 
@@ -169,7 +193,7 @@ class DuckDbSink(BatchSink):
         messages, self._waiting, self._waiting_bytes = self._waiting, [], 0
         if not messages:
             return
-        frame = self._reader.frame(message.record for message in messages)
+        frame = self._reader.frame(messages)
         if self._takes_messages:
             self.record_counter_metric.increment(len(messages))
             if self.include_sdc_metadata_properties:

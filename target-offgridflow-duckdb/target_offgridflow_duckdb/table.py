@@ -129,7 +129,9 @@ class Table:
         rows, same = self._rows_by_key(list(map(quoted, keys)))
         if self._types.keys() - set(map(_folded, values)):
             return self._merge(rows, same, list(map(quoted, values)), unless)
-        self._database.run(f"DELETE FROM {self._table} AS old USING {_INCOMING} AS new WHERE {same}")
+        # With USING, DuckDB would read all columns of what is new, and carry them along.
+        again = f"EXISTS (SELECT 1 FROM {_INCOMING} AS new WHERE {same})"
+        self._database.run(f"DELETE FROM {self._table} AS old WHERE {again}")
         return self._insert(rows, unless)
 
     def truncate(self) -> None:

@@ -128,7 +128,7 @@ class TargetOffgridflowDuckdb(LoadingTarget):
         if self._is_plain(stream):
             sink = self.get_sink(stream)
             if isinstance(sink, DuckDbSink) and not sink.validate_schema:
-                self._reader.takers[stream] = sink.take
+                self._reader.takers[stream] = sink
 
     def _process_batch_message(self, message_dict: dict[str, Any]) -> None:
         stream = message_dict["stream"]

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import io
 import json
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import pytest
 from singer_sdk.exceptions import RecordsWithoutSchemaException
 from singer_sdk.singerlib.exceptions import InvalidInputLine
 
 from offgridflow_common.errors import ContractBroken
-from target_offgridflow_duckdb.messages import Message, RecordReader
+from target_offgridflow_duckdb.messages import RecordReader
 from tests.target_duckdb.loading import INTEGER, TEXT, record, schema, state
 
 if TYPE_CHECKING:
@@ -42,15 +44,29 @@ class InPieces(io.BytesIO):
         return super().read1(self._size)
 
 
+@dataclass
+class Taking:
+    """Takes records of a stream."""
+
+    stream: str
+    taken: list[Any]
+
+    def take(self, lines: bytes) -> int:
+        messages = [msgspec.json.decode(line) for line in lines.splitlines() if line.strip()]
+        if not all(message["type"] == "RECORD" and message["stream"] == self.stream for message in messages):
+            raise msgspec.ValidationError
+        self.taken.extend((self.stream, message["record"]) for message in messages)
+        return len(messages)
+
+    def refusal(self, lines: bytes) -> Exception:
+        return ValueError(lines)
+
+
 def read(file: Any, taken: Sequence[str] = ()) -> tuple[list[Any], dict[str, int]]:
     """All messages in the order they were handled: those that are taken, and those that go to the SDK."""
     handled: list[Any] = []
-
-    def take(messages: Sequence[Message]) -> None:
-        handled.extend((message.stream, json.loads(bytes(message.record))) for message in messages)
-
     reader = RecordReader()
-    reader.takers.update(dict.fromkeys(taken, take))
+    reader.takers.update({stream: Taking(stream, handled) for stream in taken})
     callbacks = dict.fromkeys(("SCHEMA", "RECORD", "STATE"), handled.append)
     counts = reader.process_lines(file, callbacks)
     return handled, dict(counts)
@@ -120,7 +136,7 @@ def test_a_record_of_a_stream_without_a_schema_is_refused(loader: Loader) -> Non
 def test_a_record_that_is_no_object_is_refused(loader: Loader) -> None:
     with pytest.raises(ContractBroken, match="Expected `object`, got `array`"):
         loader.load(schema("s", v=INTEGER), {"type": "RECORD", "stream": "s", "record": []})
-    with pytest.raises(ContractBroken, match="truncated"):
+    with pytest.raises(ContractBroken, match="missing required field `record`"):
         loader.load(schema("s", v=INTEGER), {"type": "RECORD", "stream": "s"})
 
 
