@@ -70,7 +70,7 @@ class RecordReader(GenericSingerReader[bytes]):
         #: What is done after each block.
         self.after_block: Callable[[], None] = lambda: None
         self._decoder = msgspec.json.Decoder(_Message)
-        #: The stream that the last message was a record of.
+        #: The stream that the last message was of.
         self._latest = ""
         self._handling = False
         self._failed = False
@@ -175,7 +175,7 @@ class RecordReader(GenericSingerReader[bytes]):
                     handle(parse(line))
             counts[kind] += count
             done += count
-            self._latest = stream if kind == "RECORD" else ""
+            self._latest = stream
 
     def _refuse(self, lines: Iterable[bytes], before: int) -> None:
         """Raise an error that names the first line that is not one message."""

@@ -1,9 +1,10 @@
-"""Rows: records as they stand in JSON, turned into columns, with their types checked."""
+"""Rows: lines of records turned into columns, with what is wrong with them."""
 
 from __future__ import annotations
 
-from decimal import Context, Decimal, InvalidOperation
-from typing import TYPE_CHECKING, Any, Final, Literal, Protocol
+import gc
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import msgspec
 import polars as pl
@@ -11,27 +12,13 @@ from msgspec.structs import astuple
 from singer_sdk.exceptions import MissingKeyPropertiesError
 
 from offgridflow_common.errors import ContractBroken
-from target_offgridflow_duckdb.columns import Column, Reading
 from target_offgridflow_duckdb.messages import UNREADABLE
+from target_offgridflow_duckdb.values import decoded, series
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
-#: Rounds nothing that a record may hold.
-_EXACT: Final = Context(prec=10_000)
-#: What there is where a record has no such property.
-_NOTHING: Final = msgspec.Raw()
-#: How JSON is decoded, what stands for nothing, and what polars keeps.
-_DECODED: Final[Mapping[Reading, tuple[Any, Any, pl.DataType]]] = {
-    Reading.TEXT: (str | None, None, pl.String()),
-    # JSON may write a whole number as 1.0.
-    Reading.INTEGER: (int | float | None, None, pl.Int64()),
-    Reading.NUMBER: (float | None, None, pl.Float64()),
-    Reading.BOOLEAN: (bool | None, None, pl.Boolean()),
-    Reading.DIGITS: (msgspec.Raw, _NOTHING, pl.String()),
-    Reading.JSON: (msgspec.Raw, _NOTHING, pl.String()),
-    Reading.ANY: (msgspec.Raw, _NOTHING, pl.String()),
-}
+    from target_offgridflow_duckdb.columns import Column
 
 
 class RecordMessage(Protocol):
@@ -67,7 +54,7 @@ class RowReader:
         escaped = any(msgspec.json.encode(name) != f'"{name}"'.encode() for name in self._fields)
         fields = []
         for column in columns:
-            kind, nothing, _ = _DECODED[column.reading]
+            kind, nothing = decoded(column.reading)
             name = None if escaped else column.name
             default = msgspec.NODEFAULT if column.name in keys else nothing
             fields.append((self._fields[column.name], kind, msgspec.field(name=name, default=default)))
@@ -112,10 +99,11 @@ class RowReader:
         return self._frame(rows)
 
     def _frame(self, rows: Iterable[Any]) -> pl.DataFrame:
-        columns = tuple(zip(*map(astuple, rows), strict=True)) or ((),) * len(self._columns)
-        return pl.DataFrame(
-            [self._series(column, values) for column, values in zip(self._columns, columns, strict=True)]
-        )
+        with _collector_paused():
+            columns = tuple(zip(*map(astuple, rows), strict=True)) or ((),) * len(self._columns)
+            return pl.DataFrame(
+                [self._series(column, values) for column, values in zip(self._columns, columns, strict=True)]
+            )
 
     def _renamed_message(self, line: bytes) -> bytes:
         """A RECORD message whose record's properties have the names of fields."""
@@ -137,13 +125,8 @@ class RowReader:
         return MissingKeyPropertiesError(f"{self._stream}: {problem}") if lacks_key else self._broken(problem)
 
     def _series(self, column: Column, values: Sequence[Any]) -> pl.Series:
-        *_, dtype = _DECODED[column.reading]
         try:
-            if convert := _RAW_READINGS.get(column.reading):
-                values = [convert(str(value, "utf-8"), column) for value in values]
-            elif column.reading is Reading.INTEGER and any(type(value) is float for value in values):
-                values = [_whole(value) for value in values]
-            return pl.Series(column.name, values, dtype=dtype)
+            return series(column, values)
         except (TypeError, ValueError, msgspec.DecodeError) as error:
             raise self._broken(f"{str(error).splitlines()[0]} - at `$.{column.name}`") from error
 
@@ -195,6 +178,18 @@ class _Lines:
         return "lines that are not of one record each", False
 
 
+@contextmanager
+def _collector_paused() -> Iterator[None]:
+    """Keep the garbage collector from looking through thousands of tuples that are gone in a moment."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
+
+
 def _message_of(stream: str, row: type) -> type:
     """The type of RECORD messages of a stream."""
     return msgspec.defstruct(
@@ -208,52 +203,3 @@ def _message_of(stream: str, row: type) -> type:
         ],
         gc=False,
     )
-
-
-def _whole(value: float | None) -> int | None:
-    """An integer that JSON may have written with a point.
-
-    Raises:
-        ValueError: It is not whole.
-    """
-    if isinstance(value, float):
-        if not value.is_integer():
-            raise ValueError(f"Expected `int`, got {value}")
-        return int(value)
-    return value
-
-
-def _digits(raw: str, column: Column) -> str | None:
-    """A number as it is written, if it is one that the column's type has room for.
-
-    Raises:
-        ValueError: It is not a number, or would be rounded.
-    """
-    if raw in ("", "null"):
-        return None
-    text = raw.strip('"')
-    try:
-        exponent = Decimal(text).normalize(_EXACT).as_tuple().exponent
-    except InvalidOperation:
-        raise ValueError(f"Expected a number, got {raw}") from None
-    if not isinstance(exponent, int) or -exponent > column.scale:
-        raise ValueError(f"Expected a number with at most {column.scale} decimals, got {raw}")
-    return text
-
-
-def _json(raw: str, column: Column) -> str | None:
-    del column
-    return None if raw in ("", "null") else raw
-
-
-def _any(raw: str, column: Column) -> str | None:
-    if raw.startswith('"'):
-        return msgspec.json.decode(raw, type=str)
-    return _json(raw, column)
-
-
-_RAW_READINGS: Final[Mapping[Reading, Callable[[str, Column], str | None]]] = {
-    Reading.DIGITS: _digits,
-    Reading.JSON: _json,
-    Reading.ANY: _any,
-}

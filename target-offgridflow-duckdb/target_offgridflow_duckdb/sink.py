@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 #: Records that become columns at once: as many as the processor's caches hold as objects of Python.
 _CHUNK_ROWS: Final = 5_000
-_CHUNK_BYTES: Final = 768 * 1024
+_CHUNK_BYTES: Final = 1536 * 1024
 #: What the columns that wait to be loaded may take.
 _HELD_BYTES: Final = 32 * 1024**2
 

@@ -26,6 +26,8 @@ BOOLEAN = {"type": ["boolean", "null"]}
 OBJECT = {"type": ["object", "null"]}
 ARRAY = {"type": ["array", "null"]}
 MOMENT = {"type": ["string", "null"], "format": "date-time"}
+#: So few that blocks hold records only, and records among other messages.
+PIECE_BYTES = 200
 DATE = {"type": ["string", "null"], "format": "date"}
 
 
@@ -49,6 +51,18 @@ def state(value: Any) -> Message:
     return {"type": "STATE", "value": value}
 
 
+class InPieces(io.BytesIO):
+    """Gives so many bytes at once, as a pipe may."""
+
+    def __init__(self, content: bytes, size: int) -> None:
+        super().__init__(content)
+        self._size = size
+
+    def read1(self, size: int | None = -1, /) -> bytes:
+        del size
+        return super().read1(self._size)
+
+
 @dataclass(frozen=True)
 class Loader:
     """Loads into a database of its own.
@@ -68,7 +82,7 @@ class Loader:
         with kept_signal_handlers(), redirect_stdout(output):
             target = TargetOffgridflowDuckdb(config={"path": str(self.path), **self.config, **config})
             try:
-                target.listen(io.BytesIO(b"\n".join(lines)))
+                target.listen(InPieces(b"\n".join(lines), PIECE_BYTES))
             finally:
                 target.tables.database.close()
         return [json.loads(line) for line in output.getvalue().splitlines()]

@@ -14,7 +14,7 @@ from singer_sdk.singerlib.exceptions import InvalidInputLine
 
 from offgridflow_common.errors import ContractBroken
 from target_offgridflow_duckdb.messages import RecordReader
-from tests.target_duckdb.loading import INTEGER, TEXT, record, schema, state
+from tests.target_duckdb.loading import INTEGER, TEXT, InPieces, record, schema, state
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,18 +30,6 @@ LINES = [
     json.dumps({"type": "STATE", "value": {"cents": 1.5}}),
 ]
 TEXT_OF_ALL = "\n".join(LINES)
-
-
-class InPieces(io.BytesIO):
-    """Gives so many bytes at once, as a pipe may."""
-
-    def __init__(self, content: bytes, size: int) -> None:
-        super().__init__(content)
-        self._size = size
-
-    def read1(self, size: int | None = -1, /) -> bytes:
-        del size
-        return super().read1(self._size)
 
 
 @dataclass

@@ -1,0 +1,101 @@
+"""Values: what each kind of column is decoded to from JSON, and how its values become a series."""
+
+from __future__ import annotations
+
+from decimal import Context, Decimal, InvalidOperation
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+import polars as pl
+
+from target_offgridflow_duckdb.columns import Column, Reading
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+#: Rounds nothing that a record may hold.
+_EXACT: Final = Context(prec=10_000)
+#: What there is where a record has no such property.
+_NOTHING: Final = msgspec.Raw()
+#: How JSON is decoded, what stands for nothing, and what polars keeps.
+_DECODED: Final[Mapping[Reading, tuple[Any, Any, pl.DataType]]] = {
+    Reading.TEXT: (str | None, None, pl.String()),
+    # JSON may write a whole number as 1.0.
+    Reading.INTEGER: (int | float | None, None, pl.Int64()),
+    Reading.NUMBER: (float | None, None, pl.Float64()),
+    Reading.BOOLEAN: (bool | None, None, pl.Boolean()),
+    Reading.DIGITS: (msgspec.Raw, _NOTHING, pl.String()),
+    Reading.JSON: (msgspec.Raw, _NOTHING, pl.String()),
+    Reading.ANY: (msgspec.Raw, _NOTHING, pl.String()),
+}
+
+
+def decoded(reading: Reading) -> tuple[Any, Any]:
+    """The type that msgspec decodes values to, and what stands for a missing one."""
+    kind, nothing, _ = _DECODED[reading]
+    return kind, nothing
+
+
+def series(column: Column, values: Sequence[Any]) -> pl.Series:
+    """The decoded values of a column.
+
+    Raises:
+        ValueError: One is not of the column's type.
+        TypeError: The same.
+        DecodeError: The same.
+    """
+    *_, dtype = _DECODED[column.reading]
+    if convert := _RAW_READINGS.get(column.reading):
+        values = [convert(str(value, "utf-8"), column) for value in values]
+    elif column.reading is Reading.INTEGER and any(type(value) is float for value in values):
+        values = [_whole(value) for value in values]
+    return pl.Series(column.name, values, dtype=dtype)
+
+
+def _whole(value: float | None) -> int | None:
+    """An integer that JSON may have written with a point.
+
+    Raises:
+        ValueError: It is not whole.
+    """
+    if isinstance(value, float):
+        if not value.is_integer():
+            raise ValueError(f"Expected `int`, got {value}")
+        return int(value)
+    return value
+
+
+def _digits(raw: str, column: Column) -> str | None:
+    """A number as it is written, if it is one that the column's type has room for.
+
+    Raises:
+        ValueError: It is not a number, or would be rounded.
+    """
+    if raw in ("", "null"):
+        return None
+    text = raw.strip('"')
+    try:
+        exponent = Decimal(text).normalize(_EXACT).as_tuple().exponent
+    except InvalidOperation:
+        raise ValueError(f"Expected a number, got {raw}") from None
+    if not isinstance(exponent, int) or -exponent > column.scale:
+        raise ValueError(f"Expected a number with at most {column.scale} decimals, got {raw}")
+    return text
+
+
+def _json(raw: str, column: Column) -> str | None:
+    del column
+    return None if raw in ("", "null") else raw
+
+
+def _any(raw: str, column: Column) -> str | None:
+    if raw.startswith('"'):
+        return msgspec.json.decode(raw, type=str)
+    return _json(raw, column)
+
+
+_RAW_READINGS: Final[Mapping[Reading, Callable[[str, Column], str | None]]] = {
+    Reading.DIGITS: _digits,
+    Reading.JSON: _json,
+    Reading.ANY: _any,
+}
