@@ -34,9 +34,9 @@ def _cases(subject: Subject, commands: Commands) -> list[Case]:
         what = _NAMES.get(columns, f"{columns} columns")
         return Case(family, what, columns, partial(command, columns=columns), **how)
 
-    def batch(family: Family, command: Callable[..., list[str]], encoding: str) -> Case:
+    def batch(family: Family, command: Callable[..., list[str]], encoding: str, **how: bool) -> Case:
         what, run = f"BATCH {encoding}, {FEW} columns", partial(command, columns=FEW, batch=encoding)
-        return Case(family, what, encoding, run, slow=True, counted=None)
+        return Case(family, what, encoding, run, counted=None, **how)
 
     def ndjson(family: Family, columns: str) -> Case:
         run = partial(engine, f"{family}-ndjson", columns)
@@ -50,7 +50,7 @@ def _cases(subject: Subject, commands: Commands) -> list[Case]:
         Case("tap", "activities alone", "group", commands.activities, counted=None),
         Case("tap", f"{FEW} columns, record path", FEW, record_path, slow=True),
         *(batch("tap", tap, encoding) for encoding in encodings),
-        *(batch("SDK tap", sdk, encoding) for encoding in encodings),
+        *(batch("SDK tap", sdk, encoding, slow=True) for encoding in encodings),
         *(reading("SDK tap", sdk, columns, slow=True) for columns in ends),
         *(reading("tap-s3-csv", s3_csv, columns, slow=True, s3=True) for columns in with_s3_csv),
         *(ndjson("polars", columns) for columns in every),
