@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from offgridflow_common.singer.batch import batch_rows
@@ -16,9 +18,13 @@ from offgridflow_common.singer.batch import batch_rows
         ({"batch_size": 1_000}, 136, 1_000),
         ({"batch_size": 100_000}, 136, 100_000),
         ({"batch_size": 10**9}, 3, 200_000),
+        ({"encoding": {"format": "parquet"}}, 136, 18_382),
+        ({"encoding": {"format": "jsonl"}}, 20, 50_000),
+        ({"encoding": {"format": "jsonl"}}, 136, 7_352),
+        ({"encoding": {"format": "jsonl"}, "batch_size": 100_000}, 136, 100_000),
     ],
 )
 def test_files_of_many_columns_have_fewer_rows_unless_the_user_asks_for_more(
-    batch_config: dict[str, int] | None, columns: int, rows: int
+    batch_config: dict[str, Any] | None, columns: int, rows: int
 ) -> None:
     assert batch_rows({"batch_config": batch_config}, columns) == rows

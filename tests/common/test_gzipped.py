@@ -40,7 +40,7 @@ def test_all_members_are_read(library: ModuleType, tmp_path: Path, members: int)
 
 
 def test_what_is_compressed_is_gzip(library: ModuleType) -> None:
-    compressed = library.compress(CONTENT)
+    compressed = library.compressed(lambda file: file.write(CONTENT))
     assert gzip.decompress(compressed) == CONTENT
     assert len(compressed) < len(CONTENT) / 50
 

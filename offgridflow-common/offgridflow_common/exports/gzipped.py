@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import gzip as standard
+import io
 import zlib
 from typing import IO, TYPE_CHECKING, Any, cast
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 _library: Any = standard
@@ -30,7 +32,9 @@ def open_gzip(path: Path) -> IO[bytes]:
     return opened
 
 
-def compress(content: bytes) -> bytes:
-    """The content gzipped."""
-    compressed: bytes = _library.compress(content, _LEVEL)
-    return compressed
+def compressed(write: Callable[[IO[bytes]], object]) -> bytes:
+    """What is written to a file, gzipped piece by piece."""
+    content = io.BytesIO()
+    with _library.open(content, "wb", _LEVEL) as file:
+        write(file)
+    return content.getvalue()

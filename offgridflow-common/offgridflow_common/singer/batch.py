@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import polars as pl
 from singer_sdk.helpers._batch import BatchConfig, BatchFileFormat
 
-from offgridflow_common.exports.gzipped import compress
+from offgridflow_common.exports.gzipped import compressed
 from offgridflow_common.singer.render import render_lines
 
 if TYPE_CHECKING:
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 #: Rows and values of a file, unless the user asks for fewer or more: a wide table needs memory.
 DEFAULT_BATCH_ROWS = 50_000
 _DEFAULT_BATCH_VALUES = 2_500_000
+#: Of lines of JSON, which carry the name of each value with it.
+_DEFAULT_BATCH_VALUES_OF_LINES = 1_000_000
 
 #: What memory allows with all columns of a wide table.
 _MOST_BATCH_ROWS = 200_000
@@ -73,8 +75,10 @@ class BatchFiles:
 
 def batch_rows(config: Mapping[str, Any], columns: int) -> int:
     """Rows of a BATCH file of so many columns at most, as the tap's configuration has it."""
-    default = min(DEFAULT_BATCH_ROWS, _DEFAULT_BATCH_VALUES // max(columns, 1))
-    asked = (config.get("batch_config") or {}).get("batch_size") or default
+    batch_config = config.get("batch_config") or {}
+    of_lines = (batch_config.get("encoding") or {}).get("format") == BatchFileFormat.JSONL
+    values = _DEFAULT_BATCH_VALUES_OF_LINES if of_lines else _DEFAULT_BATCH_VALUES
+    asked = batch_config.get("batch_size") or min(DEFAULT_BATCH_ROWS, values // max(columns, 1))
     return min(int(asked), _MOST_BATCH_ROWS)
 
 
@@ -90,5 +94,5 @@ def render(frame: pl.DataFrame, encoding: BaseBatchFileEncoding) -> tuple[str, b
         typed = frame.with_columns(pl.col(pl.Null).cast(pl.String))
         typed.write_parquet(content, compression="gzip" if gzipped else "snappy")
         return ".parquet", content.getvalue()
-    lines = bytes(render_lines(frame))
-    return (".jsonl.gz", compress(lines)) if gzipped else (".jsonl", lines)
+    lines = render_lines(frame)
+    return (".jsonl.gz", compressed(lines.write_to)) if gzipped else (".jsonl", bytes(lines))
