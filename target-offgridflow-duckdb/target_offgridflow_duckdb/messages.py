@@ -6,6 +6,7 @@ import json
 import sys
 from collections import Counter
 from contextlib import contextmanager, suppress
+from importlib import import_module
 from itertools import groupby
 from operator import attrgetter
 from typing import IO, TYPE_CHECKING, Any, Final, Protocol
@@ -18,11 +19,6 @@ from offgridflow_common.errors import ContractBroken
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
-
-try:
-    import fcntl
-except ImportError:  # Windows
-    fcntl = None  # type: ignore[assignment]
 
 #: Bytes that are read at once at most; a pipe gives what it has.
 _BLOCK_BYTES: Final = 1024**2
@@ -215,7 +211,8 @@ def _blocks(file: IO[Any]) -> Iterator[bytes]:
 
 def _widen(file: IO[bytes]) -> None:
     """Let a pipe, where that can be said of it, hold a whole block: small blocks take longer to read."""
-    with suppress(AttributeError, OSError, ValueError):
+    with suppress(ImportError, AttributeError, OSError, ValueError):  # Windows, macOS, a file
+        fcntl = import_module("fcntl")
         fcntl.fcntl(file.fileno(), fcntl.F_SETPIPE_SZ, _BLOCK_BYTES)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import itertools
 from typing import TYPE_CHECKING, Any
 
@@ -170,3 +171,19 @@ def test_the_table_is_what_a_dictionary_would_be(
         landed = [((row["a"], row["b"]), int(row["v"])) for row in loader.rows("s")]
         assert len(landed) == len(expected)
         assert dict(landed) == expected
+
+
+@pytest.mark.parametrize("enabled", [True, False])
+def test_the_garbage_collector_stays_as_it_was_even_after_an_error(
+    loader: Loader, *, enabled: bool
+) -> None:
+    cents = schema("s", v={"type": "number", "multipleOf": 0.01})
+    (gc.enable if enabled else gc.disable)()
+    try:
+        loader.load(cents, record("s", v=0.01))
+        after_success = gc.isenabled()
+        with pytest.raises(ContractBroken, match="at most 2 decimals"):
+            loader.load(cents, record("s", v=0.001))
+        assert (after_success, gc.isenabled()) == (enabled, enabled)
+    finally:
+        gc.enable()
