@@ -174,9 +174,7 @@ def test_the_table_is_what_a_dictionary_would_be(
 
 
 @pytest.mark.parametrize("enabled", [True, False])
-def test_the_garbage_collector_stays_as_it_was_even_after_an_error(
-    loader: Loader, *, enabled: bool
-) -> None:
+def test_the_garbage_collector_stays_as_it_was_even_after_an_error(loader: Loader, *, enabled: bool) -> None:
     cents = schema("s", v={"type": "number", "multipleOf": 0.01})
     (gc.enable if enabled else gc.disable)()
     try:
