@@ -45,8 +45,10 @@ class Database:
         self._when_failed = when_failed
         given = {"custom_user_agent": _AGENT, "motherduck_token": token, "memory_limit": memory_limit}
         self._config: dict[str, Any] = {name: value for name, value in given.items() if value}
-        #: How many loads there have been, the one that is under way among them.
+        #: How many transactions have got enough rows, the one that is under way among them.
         self.loads = 0
+        #: How many rows the transaction has that is still open for more.
+        self.open_rows = 0
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="load")
         self._under_way: Future[None] | None = None
 
@@ -100,37 +102,53 @@ class Database:
             self.loads += 1
             yield
 
-    def load_aside(self, asked: str, load: Callable[[], object]) -> None:
-        """Load rows in a transaction of their own, while the caller goes on reading more.
+    def load_aside(self, asked: str, load: Callable[[], object], *, rows: int, enough: int) -> None:
+        """Load rows while the caller goes on reading more.
+
+        The transaction stays open for what is loaded aside next, until it has enough rows, or :meth:`settle`.
 
         Raises:
             FatalError: What was under way before failed.
         """
+        self._wait()
+        begins = self.open_rows == 0
+        self.open_rows += rows
+        ends = self.open_rows >= enough
 
         def work() -> None:
             try:
-                with self._atomic(asked):
+                with self._atomic(asked, begins=begins, ends=ends):
                     load()
             except BaseException:
                 self._when_failed()
                 raise
 
-        self.settle()
-        self.loads += 1
         self._under_way = self._worker.submit(work)
+        if ends:
+            self.loads += 1
+            self.open_rows = 0
 
     def settle(self) -> None:
-        """Wait for what is under way, and raise the error that it ended with, if any."""
+        """Wait for what is under way and commit it, and raise the error that it ended with, if any."""
+        self._wait()
+        if self.open_rows:
+            rows, self.open_rows = self.open_rows, 0
+            with self._atomic(f"committing {rows:,} rows", begins=False):
+                pass
+
+    def _wait(self) -> None:
         under_way, self._under_way = self._under_way, None
         if under_way is not None:
             under_way.result()
 
     @contextmanager
-    def _atomic(self, asked: str) -> Iterator[None]:
-        self.run("BEGIN TRANSACTION")
+    def _atomic(self, asked: str, *, begins: bool = True, ends: bool = True) -> Iterator[None]:
+        if begins:
+            self.run("BEGIN TRANSACTION")
         try:
             yield
-            self.run("COMMIT")
+            if ends:
+                self.run("COMMIT")
         except duckdb.Error as error:
             self._rollback()
             raise FatalError(
@@ -152,6 +170,7 @@ class Database:
         return dict(self.run(f"SELECT column_name, column_type FROM (DESCRIBE FROM {relation})"))
 
     def _rollback(self) -> None:
+        self.open_rows = 0
         # DuckDB has already done it where the transaction itself broke.
         try:
             self.run("ROLLBACK")

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 _CHUNK_ROWS: Final = 5_000
 _CHUNK_BYTES: Final = 1536 * 1024
 #: What the columns that wait to be loaded may take.
-_HELD_BYTES: Final = 32 * 1024**2
+_HELD_BYTES: Final = 64 * 1024**2
 
 _ENCODER: Final = msgspec.json.Encoder(decimal_format="number")
 
@@ -54,7 +54,8 @@ class LoadingTarget(Target):
 class DuckDbSink(BatchSink):
     """Loads a stream into its table."""
 
-    MAX_SIZE_DEFAULT = 250_000
+    #: One of DuckDB's row groups: whole ones go into the file at once, parts of them are written again later.
+    MAX_SIZE_DEFAULT = 122_880
 
     def __init__(
         self,
@@ -77,7 +78,6 @@ class DuckDbSink(BatchSink):
         self._table = target.tables.of(stream_name)
         self._columns = columns_of(self.schema["properties"])
         self._reader = RowReader(stream_name, self._columns, self.key_properties)
-        self._chunk_rows = min(_CHUNK_ROWS, self.max_size)
         self._waiting: list[RecordMessage] = []
         self._waiting_bytes = 0
         self._held: list[pl.DataFrame] = []
@@ -94,7 +94,12 @@ class DuckDbSink(BatchSink):
     @property
     def is_full(self) -> bool:
         """Whether there is enough to be loaded."""
-        return super().is_full or self._held_bytes >= _HELD_BYTES or self._files.are_enough
+        return self._room <= 0 or self._held_bytes >= _HELD_BYTES or self._files.are_enough
+
+    @property
+    def _room(self) -> int:
+        """How many more records go into the transaction that is open, or into the next one."""
+        return self.max_size - self._database.open_rows - self.current_size
 
     def setup(self) -> None:
         """Make the table fit the schema."""
@@ -119,7 +124,7 @@ class DuckDbSink(BatchSink):
         self._takes_messages = True
         count = len(messages)
         while messages:
-            room = self._chunk_rows - len(self._waiting)
+            room = max(1, min(_CHUNK_ROWS - len(self._waiting), self._room))
             taken, messages = messages[:room], messages[room:]
             self.tally_record_read(len(taken))
             self._wait(taken, len(lines) * len(taken) // count)
@@ -151,7 +156,9 @@ class DuckDbSink(BatchSink):
         frame = self._release()
         self.logger.info("Loading %d rows into %s", frame.height, self._table)
         asked = f"loading {frame.height:,} records into table {self._table}"
-        self._database.load_aside(asked, lambda: self._load_frame(frame))
+        self._database.load_aside(
+            asked, lambda: self._load_frame(frame), rows=frame.height, enough=self.max_size
+        )
 
     def process_batch_files(self, encoding: BaseBatchFileEncoding, files: Sequence[str]) -> None:
         """Collect the files of a BATCH message, and load what there is if that is enough.
@@ -185,7 +192,7 @@ class DuckDbSink(BatchSink):
             self._owner.drain_one(self)
         self._waiting.extend(messages)
         self._waiting_bytes += size
-        if len(self._waiting) >= self._chunk_rows or self._waiting_bytes >= _CHUNK_BYTES:
+        if self._room <= 0 or len(self._waiting) >= _CHUNK_ROWS or self._waiting_bytes >= _CHUNK_BYTES:
             self._read_waiting()
 
     def _read_waiting(self) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import itertools
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import duckdb
@@ -23,12 +24,23 @@ from tests.target_duckdb.loading import (
     record,
     records_of,
     schema,
+    state,
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 KEYED = schema("s", ["k"], k=INTEGER, v=TEXT)
+
+
+@contextmanager
+def loaded_in_parts(rows: int) -> Iterator[None]:
+    """Let so many rows be as large as rows that are loaded at once may be."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("target_offgridflow_duckdb.sink._CHUNK_ROWS", rows)
+        patch.setattr("target_offgridflow_duckdb.sink._HELD_BYTES", 1)
+        yield
 
 
 def test_a_row_replaces_the_one_of_its_key_in_later_batches_and_runs(loader: Loader) -> None:
@@ -147,30 +159,64 @@ def test_a_number_that_the_column_has_no_room_for_is_refused_and_nothing_is_writ
 
 @settings(max_examples=25, deadline=None)
 @given(
-    batches=st.lists(
+    runs=st.lists(
         st.lists(
-            st.tuples(st.sampled_from(["a", "b", None]), st.integers(0, 5), st.integers(-LARGEST, LARGEST))
+            st.tuples(
+                st.sampled_from(["s", "t"]),
+                st.sampled_from(["a", "b", None]),
+                st.integers(0, 5),
+                st.integers(-LARGEST, LARGEST),
+            ),
+            max_size=30,
         ),
-        max_size=5,
+        min_size=1,
+        max_size=4,
     ),
     batch_size_rows=st.integers(1, 7),
+    part_rows=st.integers(1, 4),
 )
-def test_the_table_is_what_a_dictionary_would_be(
+def test_tables_are_what_dictionaries_would_be(
     tmp_path_factory: pytest.TempPathFactory,
-    batches: list[list[tuple[str | None, int, int]]],
+    runs: list[list[tuple[str, str | None, int, int]]],
     batch_size_rows: int,
+    part_rows: int,
 ) -> None:
     folder: Path = tmp_path_factory.mktemp("dictionary")
     loader = Loader(folder / "loaded.duckdb", {"batch_size_rows": batch_size_rows})
-    keyed = schema("s", ["a", "b"], a=TEXT, b=INTEGER, v={"type": "number", "multipleOf": 1})
-    expected: dict[tuple[str | None, int], int] = {}
-    for batch in batches:
-        loader.load(keyed, *(record("s", a=a, b=b, v=v) for a, b, v in batch))
-        expected |= {(a, b): v for a, b, v in batch}
-    if batches:
-        landed = [((row["a"], row["b"]), int(row["v"])) for row in loader.rows("s")]
-        assert len(landed) == len(expected)
-        assert dict(landed) == expected
+    whole = {"type": "number", "multipleOf": 1}
+    schemas = [schema(stream, ["a", "b"], a=TEXT, b=INTEGER, v=whole) for stream in ("s", "t")]
+    expected: dict[str, dict[tuple[str | None, int], int]] = {"s": {}, "t": {}}
+    for run in runs:
+        with loaded_in_parts(part_rows):
+            loader.load(*schemas, *(record(stream, a=a, b=b, v=v) for stream, a, b, v in run))
+        for stream, a, b, v in run:
+            expected[stream][a, b] = v
+    for stream, rows in expected.items():
+        landed = [((row["a"], row["b"]), int(row["v"])) for row in loader.rows(stream)]
+        assert len(landed) == len(rows)
+        assert dict(landed) == rows
+
+
+def test_a_part_that_fails_takes_back_the_parts_before_it(loader: Loader) -> None:
+    timed = schema("s", ["k"], k=INTEGER, t=MOMENT)
+    good = [record("s", k=k, t="2026-01-01") for k in range(15)]
+    with loaded_in_parts(2), pytest.raises(FatalError, match="never"):
+        loader.load(timed, *good, record("s", k=15, t="never"), state({"at": 15}), batch_size_rows=10)
+    assert [row["k"] for row in loader.rows("s")] == list(range(10))
+
+
+def test_what_is_committed_together_is_a_row_group(loader: Loader, monkeypatch: pytest.MonkeyPatch) -> None:
+    """DuckDB writes whole ones once, and parts of them again and again."""
+    monkeypatch.setattr("tests.target_duckdb.loading.PIECE_BYTES", 100_000)
+    messages = [KEYED]
+    for at in range(1, 250_001):
+        messages.append(record("s", k=at))
+        if at % 20_480 == 0:
+            messages.append(state({"at": at}))
+    states = loader.load(*messages, state({"at": 250_000}))
+    assert states == [{"at": 122_880}, {"at": 245_760}, {"at": 250_000}]
+    groups = loader.ask("SELECT DISTINCT row_group_id FROM pragma_storage_info('s') ORDER BY ALL")
+    assert groups == [(0,), (1,), (2,)]
 
 
 @pytest.mark.parametrize("enabled", [True, False])

@@ -149,4 +149,4 @@ def test_settings_come_from_the_environment_too(loader: Loader, monkeypatch: pyt
     target = TargetOffgridflowDuckdb(parse_env_config=True)
     assert target.config["path"] == str(loader.path)
     assert target.config["add_record_metadata"] is True
-    assert target.config["batch_size_rows"] == 250_000
+    assert target.config["batch_size_rows"] == 122_880
