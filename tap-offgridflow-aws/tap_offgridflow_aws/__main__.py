@@ -1,7 +1,17 @@
-"""Lets the tap run as ``python -m tap_offgridflow_aws``."""
+"""Where the tap starts: its command, and ``python -m tap_offgridflow_aws``."""
 
 from __future__ import annotations
 
-from tap_offgridflow_aws.tap import TapOffgridflowAws
+from offgridflow_common.startup import imports_kept
 
-TapOffgridflowAws.cli()
+
+def main() -> None:
+    """Run the tap from the command line."""
+    with imports_kept():
+        from tap_offgridflow_aws.tap import TapOffgridflowAws  # noqa: PLC0415 - what is to be kept
+
+    TapOffgridflowAws.cli()
+
+
+if __name__ == "__main__":
+    main()

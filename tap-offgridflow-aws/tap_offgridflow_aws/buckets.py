@@ -91,15 +91,15 @@ class S3Store:
         return self._client.attempt("s3", "GetObject", f"reading {self.uri(info.key)}", send)
 
 
-def open_export(client: AwsClient, setting: ExportSetting) -> Export:
-    """An export in its bucket, or in the folder that a ``file:`` URL names."""
+def open_export(client: Callable[[], AwsClient], setting: ExportSetting) -> Export:
+    """An export in its bucket, or in the folder that a ``file:`` URL names, for which no client is made."""
     store: ObjectStore
     if folder := FolderStore.of_url(setting.url):
         store, prefix = folder
     else:
         parts = urlsplit(setting.url)
         # One slash parts bucket and key; a key may begin with a slash of its own.
-        store, prefix = S3Store(client, parts.netloc, setting), parts.path.removeprefix("/")
+        store, prefix = S3Store(client(), parts.netloc, setting), parts.path.removeprefix("/")
     return Export(name=setting.name, type=setting.type, store=store, prefix=prefix)
 
 

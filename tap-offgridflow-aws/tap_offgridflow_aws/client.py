@@ -32,7 +32,7 @@ from offgridflow_common.retry import parse_retry_after
 from tap_offgridflow_aws import error_codes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     from offgridflow_common.pipeline import RequestPipeline
     from offgridflow_common.singer.periods import Period
@@ -46,18 +46,6 @@ _HOME_SERVICES = _BILLING_SERVICES | {"sustainability"}
 
 #: The most that the Sustainability API gives on one page.
 _PAGE_SIZE = 5000
-
-#: All that can be asked for; without naming them only the two totals come back.
-EMISSIONS_TYPES = (
-    "TOTAL_LBM_CARBON_EMISSIONS",
-    "TOTAL_MBM_CARBON_EMISSIONS",
-    "TOTAL_SCOPE_1_CARBON_EMISSIONS",
-    "TOTAL_SCOPE_2_LBM_CARBON_EMISSIONS",
-    "TOTAL_SCOPE_2_MBM_CARBON_EMISSIONS",
-    "TOTAL_SCOPE_3_LBM_CARBON_EMISSIONS",
-    "TOTAL_SCOPE_3_MBM_CARBON_EMISSIONS",
-)
-ALLOCATION_TYPES = ("TOTAL_WATER_WITHDRAWALS",)
 
 _DIMENSIONS = ("USAGE_ACCOUNT_ID", "REGION", "SERVICE")
 _CHUNK_BYTES = 1024**2
@@ -95,48 +83,19 @@ class AwsClient:
         # boto3 makes clients one at a time; the spool's thread asks, too.
         self._making = threading.Lock()
 
-    def emissions(self, period: Period) -> Iterator[dict[str, Any]]:
-        """The emissions of a month, by account, region and service, as the API gives them.
-
-        Yields:
-            ``TimePeriod``, ``DimensionsValues``, ``ModelVersion`` and ``EmissionsValues``, in MTCO2e.
-        """
-        return self._sustainability(
-            "GetEstimatedCarbonEmissions", period, EmissionsTypes=EMISSIONS_TYPES, Granularity="MONTHLY"
-        )
-
-    def water(self, period: Period) -> Iterator[dict[str, Any]]:
-        """The water allocated to a calendar year, by account, region and service, as the API gives it.
-
-        Yields:
-            ``TimePeriod``, ``DimensionsValues``, ``ModelVersion`` and ``AllocationValues``, in m3.
-        """
-        return self._sustainability(
-            "GetEstimatedWaterAllocation",
-            period,
-            AllocationTypes=ALLOCATION_TYPES,
-            Granularity="YEARLY_CALENDAR",
-        )
-
-    def attempt(self, service: str, operation: str, asked: str, send: Callable[[Any], T]) -> T:
-        """Run ``send`` through the pipeline: the request, and the reading of its body.
+    def sustainability(
+        self, operation: str, period: Period, parameters: Mapping[str, Any]
+    ) -> Iterator[dict[str, Any]]:
+        """What the Sustainability API reports for a period, by account, region and service.
 
         Args:
-            service: A service as boto3 names it.
-            operation: The API operation, such as ``ListObjectsV2``.
-            asked: What is asked, for messages.
-            send: Gets the service's client and makes one attempt.
+            operation: The API operation, such as ``GetEstimatedCarbonEmissions``.
+            period: What the report is about.
+            parameters: What the operation takes beside period, grouping and paging.
 
-        Raises:
-            OffGridFlowError: What boto3 raised, translated.
+        Yields:
+            The result rows as the API gives them.
         """
-        return self._pipeline.call(
-            f"{service} {operation}",
-            lambda: send(self._client(service)),
-            lambda error: translate(error, asked, operation),
-        )
-
-    def _sustainability(self, operation: str, period: Period, **parameters: Any) -> Iterator[dict[str, Any]]:  # noqa: ANN401
         asked = f"{operation} for {period.label}"
 
         def fetch(token: str | None) -> Page[dict[str, Any]]:
@@ -158,6 +117,24 @@ class AwsClient:
 
         for page in self.pager.pages(fetch):
             yield from page.items
+
+    def attempt(self, service: str, operation: str, asked: str, send: Callable[[Any], T]) -> T:
+        """Run ``send`` through the pipeline: the request, and the reading of its body.
+
+        Args:
+            service: A service as boto3 names it.
+            operation: The API operation, such as ``ListObjectsV2``.
+            asked: What is asked, for messages.
+            send: Gets the service's client and makes one attempt.
+
+        Raises:
+            OffGridFlowError: What boto3 raised, translated.
+        """
+        return self._pipeline.call(
+            f"{service} {operation}",
+            lambda: send(self._client(service)),
+            lambda error: translate(error, asked, operation),
+        )
 
     def _client(self, service: str) -> Any:  # noqa: ANN401 - boto3 makes its clients at run time
         with self._making:

@@ -11,14 +11,27 @@ import polars as pl
 from offgridflow_common.columns import Column, Kind, polars_schema
 from offgridflow_common.errors import ContractBroken
 from offgridflow_common.singer.periods import MONTH, YEAR, Period
-from tap_offgridflow_aws.client import ALLOCATION_TYPES, EMISSIONS_TYPES, AwsClient
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Mapping
+
+    from tap_offgridflow_aws.client import AwsClient
 
 #: Emissions go back to this month, water to this year.
 EMISSIONS_BEGIN = datetime(2022, 1, 1, tzinfo=UTC)
 WATER_BEGINS = datetime(2023, 1, 1, tzinfo=UTC)
+
+#: All that can be asked for; without naming them only the two totals come back.
+_EMISSIONS_TYPES = (
+    "TOTAL_LBM_CARBON_EMISSIONS",
+    "TOTAL_MBM_CARBON_EMISSIONS",
+    "TOTAL_SCOPE_1_CARBON_EMISSIONS",
+    "TOTAL_SCOPE_2_LBM_CARBON_EMISSIONS",
+    "TOTAL_SCOPE_2_MBM_CARBON_EMISSIONS",
+    "TOTAL_SCOPE_3_LBM_CARBON_EMISSIONS",
+    "TOTAL_SCOPE_3_MBM_CARBON_EMISSIONS",
+)
+_ALLOCATION_TYPES = ("TOTAL_WATER_WITHDRAWALS",)
 
 _KEYS = (
     Column("period_start", Kind.TIMESTAMP, "Inclusive.", required=True),
@@ -40,8 +53,9 @@ class Report:
         source: Names it in activities and in their state.
         begin: How far it goes back.
         months: The length of its periods.
+        operation: The API operation that gives it.
+        parameters: What it takes beside period, grouping and paging.
         values: The member of a result row that holds its values.
-        fetch: Asks the API for one period.
         types: The types of values, in the API's spelling; their lower case names the columns.
         unit: The unit of all values.
         unit_column: The column that holds the unit.
@@ -50,8 +64,9 @@ class Report:
     source: str
     begin: datetime
     months: int
+    operation: str
+    parameters: Mapping[str, Any]
     values: str
-    fetch: Callable[[AwsClient, Period], Iterator[dict[str, Any]]]
     types: tuple[str, ...]
     unit: str
     unit_column: str
@@ -63,14 +78,15 @@ class Report:
         unit = Column(self.unit_column, Kind.STRING, f"`{self.unit}`.")
         return (*_KEYS, *values, unit, _UNKNOWN_VALUES, _RETRIEVED_AT)
 
-    def frame(self, results: Iterator[dict[str, Any]], retrieved_at: datetime) -> pl.DataFrame:
-        """The API's result rows as rows of :attr:`columns`.
+    def read(self, client: AwsClient, period: Period, retrieved_at: datetime) -> pl.DataFrame:
+        """What the API reports for a period, as rows of :attr:`columns`.
 
         Raises:
+            OffGridFlowError: AWS refused, or did not answer.
             ContractBroken: A row lacks a part of its key, or is in another unit.
         """
         rows = []
-        for result in results:
+        for result in client.sustainability(self.operation, period, self.parameters):
             try:
                 rows.append(self._row(result, retrieved_at))
             except KeyError as error:
@@ -113,9 +129,10 @@ EMISSIONS = Report(
     source="aws_sustainability_emissions",
     begin=EMISSIONS_BEGIN,
     months=MONTH,
+    operation="GetEstimatedCarbonEmissions",
+    parameters={"EmissionsTypes": _EMISSIONS_TYPES, "Granularity": "MONTHLY"},
     values="EmissionsValues",
-    fetch=AwsClient.emissions,
-    types=EMISSIONS_TYPES,
+    types=_EMISSIONS_TYPES,
     unit="MTCO2e",
     unit_column="emissions_unit",
 )
@@ -123,9 +140,10 @@ WATER = Report(
     source="aws_sustainability_water",
     begin=WATER_BEGINS,
     months=YEAR,
+    operation="GetEstimatedWaterAllocation",
+    parameters={"AllocationTypes": _ALLOCATION_TYPES, "Granularity": "YEARLY_CALENDAR"},
     values="AllocationValues",
-    fetch=AwsClient.water,
-    types=ALLOCATION_TYPES,
+    types=_ALLOCATION_TYPES,
     unit="m3",
     unit_column="allocation_unit",
 )

@@ -10,7 +10,6 @@ from offgridflow_common.settings import month_of
 from offgridflow_common.singer.deliveries import DeliveriesStream
 from offgridflow_common.singer.tap import OffGridFlowTap
 from tap_offgridflow_aws.buckets import S3BatchStore, open_export
-from tap_offgridflow_aws.client import AwsClient
 from tap_offgridflow_aws.discovery import discover_exports
 from tap_offgridflow_aws.manifests import AwsLayout
 from tap_offgridflow_aws.settings import CONFIG_SCHEMA, AwsSettings, parse
@@ -25,6 +24,7 @@ if TYPE_CHECKING:
     from singer_sdk.streams import Stream
 
     from offgridflow_common.singer.batch import BatchStore
+    from tap_offgridflow_aws.client import AwsClient
 
 
 class TapOffgridflowAws(OffGridFlowTap):
@@ -44,7 +44,9 @@ class TapOffgridflowAws(OffGridFlowTap):
 
     @cached_property
     def client(self) -> AwsClient:
-        """Asks AWS, within the limits of the settings."""
+        """Asks AWS, within the limits of the settings; boto3 is loaded only if somebody asks."""
+        from tap_offgridflow_aws.client import AwsClient  # noqa: PLC0415 - as said
+
         return AwsClient(self.settings, self.pipeline)
 
     @cached_property
@@ -55,7 +57,7 @@ class TapOffgridflowAws(OffGridFlowTap):
         if settings.discover_exports:
             exports += discover_exports(self.client, exports, self.logger)
         return Deliveries(
-            tuple(open_export(self.client, setting) for setting in exports),
+            tuple(open_export(lambda: self.client, setting) for setting in exports),
             AwsLayout(),
             start=month_of(settings.start) if settings.start else None,
             end=settings.end,

@@ -1,7 +1,17 @@
-"""Lets the tap run as ``python -m tap_offgridflow_azure``."""
+"""Where the tap starts: its command, and ``python -m tap_offgridflow_azure``."""
 
 from __future__ import annotations
 
-from tap_offgridflow_azure.tap import TapOffgridflowAzure
+from offgridflow_common.startup import imports_kept
 
-TapOffgridflowAzure.cli()
+
+def main() -> None:
+    """Run the tap from the command line."""
+    with imports_kept():
+        from tap_offgridflow_azure.tap import TapOffgridflowAzure  # noqa: PLC0415 - what is to be kept
+
+    TapOffgridflowAzure.cli()
+
+
+if __name__ == "__main__":
+    main()

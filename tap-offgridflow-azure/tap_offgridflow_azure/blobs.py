@@ -10,7 +10,6 @@ from urllib.parse import quote, unquote, urlsplit
 from offgridflow_common.errors import NotFoundError, SourceChanged
 from offgridflow_common.exports.storage import ObjectInfo, save
 from offgridflow_common.pagination import Page
-from tap_offgridflow_azure.client import open_unchanged
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -72,9 +71,8 @@ class BlobStore:
 
     def read(self, info: ObjectInfo) -> bytes:
         """The content of a small blob."""
-        content: bytes = self._fetch(
-            info, lambda container: open_unchanged(container, info.key, info.etag).readall()
-        )
+        opened = self._client.open_unchanged
+        content: bytes = self._fetch(info, lambda container: opened(container, info.key, info.etag).readall())
         return content
 
     def local_path(self, info: ObjectInfo) -> None:
@@ -85,7 +83,7 @@ class BlobStore:
         """Write a blob to a file; a body that breaks is fetched again from its beginning."""
 
         def fetch(container: Any) -> None:  # noqa: ANN401 - the SDK's container client
-            chunks = open_unchanged(container, info.key, info.etag).chunks()
+            chunks = self._client.open_unchanged(container, info.key, info.etag).chunks()
             save(chunks, info, target, self.uri(info.key))
 
         self._fetch(info, fetch)

@@ -131,6 +131,13 @@ class AzureClient:
             lambda error: storage_error(error, asked, _TABLE, self.clock),
         )
 
+    @staticmethod
+    def open_unchanged(container: ContainerClient, name: str, etag: str) -> Any:  # noqa: ANN401 - the SDK's stream
+        """The content of a blob, if it is still the one with this ETag; the SDK raises otherwise."""
+        return container.download_blob(
+            name, etag=f'"{etag}"', match_condition=azure.core.MatchConditions.IfNotModified
+        )
+
     def _renewed_once(self, container_url: str, send: Callable[[ContainerClient], T]) -> T:
         """Send, and once more with a new token if the last one is refused."""
         try:
@@ -186,13 +193,6 @@ class AzureClient:
             advise=_advise,
             headers=headers,
         )
-
-
-def open_unchanged(container: ContainerClient, name: str, etag: str) -> Any:  # noqa: ANN401 - the SDK's stream
-    """The content of a blob, if it is still the one with this ETag; the SDK raises otherwise."""
-    return container.download_blob(
-        name, etag=f'"{etag}"', match_condition=azure.core.MatchConditions.IfNotModified
-    )
 
 
 class _Credential:

@@ -36,7 +36,7 @@ class AzureDeliveries(Deliveries):
     Args:
         exports: The configured exports.
         layout: How they are laid out.
-        reports: Has reports made.
+        reports: Gives what has reports made, when it is wanted for the first time.
         cost_scopes: The scopes that the settings name.
         subscriptions: Gives the ids of all subscriptions, where the settings name no scopes.
         start: First period wanted, ``YYYY-MM``, or None for all.
@@ -47,7 +47,7 @@ class AzureDeliveries(Deliveries):
         self,
         exports: tuple[Export, ...],
         layout: AzureLayout,
-        reports: ReportLayout,
+        reports: Callable[[], ReportLayout],
         cost_scopes: tuple[str, ...],
         subscriptions: Callable[[], Iterable[str]],
         *,
@@ -67,7 +67,7 @@ class AzureDeliveries(Deliveries):
         """The exports of these types, reports included."""
         if not self._complete and types & _REPORTS:
             self._complete = True
-            self.exports += tuple(self._reports.export(scope) for scope in self._scopes())
+            self.exports += tuple(self._reports().export(scope) for scope in self._scopes())
         return super().of_types(types)
 
     def manifests(self, export: Export) -> list[Manifest]:
@@ -116,7 +116,7 @@ class AzureDeliveries(Deliveries):
 class _Layouts:
     """The layout of exports, and that of reports."""
 
-    def __init__(self, exports: AzureLayout, reports: ReportLayout) -> None:
+    def __init__(self, exports: AzureLayout, reports: Callable[[], ReportLayout]) -> None:
         self._exports = exports
         self._reports = reports
 
@@ -127,4 +127,4 @@ class _Layouts:
         return self._of(manifest.export).open(manifest)
 
     def _of(self, export: Export) -> AzureLayout | ReportLayout:
-        return self._reports if export.type in _REPORTS else self._exports
+        return self._reports() if export.type in _REPORTS else self._exports

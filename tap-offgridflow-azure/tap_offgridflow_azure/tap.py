@@ -11,7 +11,6 @@ from offgridflow_common.settings import month_of
 from offgridflow_common.singer.deliveries import DeliveriesStream
 from offgridflow_common.singer.tap import OffGridFlowTap
 from tap_offgridflow_azure.blobs import blob_store
-from tap_offgridflow_azure.client import AzureClient
 from tap_offgridflow_azure.config_schema import CONFIG_SCHEMA
 from tap_offgridflow_azure.deliveries import AzureDeliveries
 from tap_offgridflow_azure.manifests import AzureLayout
@@ -29,6 +28,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from singer_sdk.streams import Stream
+
+    from tap_offgridflow_azure.client import AzureClient
 
 
 class TapOffgridflowAzure(OffGridFlowTap):
@@ -48,7 +49,9 @@ class TapOffgridflowAzure(OffGridFlowTap):
 
     @cached_property
     def client(self) -> AzureClient:
-        """Asks Azure, within the limits of the settings."""
+        """Asks Azure, within the limits of the settings; Azure's SDK is loaded only if somebody asks."""
+        from tap_offgridflow_azure.client import AzureClient  # noqa: PLC0415 - as said
+
         return AzureClient(self.settings, self.pipeline)
 
     @cached_property
@@ -63,12 +66,17 @@ class TapOffgridflowAzure(OffGridFlowTap):
         return AzureDeliveries(
             tuple(self._export(setting) for setting in settings.exports),
             AzureLayout(),
-            ReportLayout(self.client, settings, self.started_at, self.state),
+            lambda: self.reports,
             settings.cost_scopes,
             lambda: self.subscriptions.ids,
             start=month_of(settings.start) if settings.start else None,
             end=settings.end,
         )
+
+    @cached_property
+    def reports(self) -> ReportLayout:
+        """Has cost details reports made."""
+        return ReportLayout(self.client, self.settings, self.started_at, self.state)
 
     def discover_streams(self) -> Sequence[Stream]:
         """All streams; neither credentials nor a network are needed to know them."""

@@ -1,7 +1,17 @@
-"""Lets the target run as ``python -m target_offgridflow_duckdb``."""
+"""Where the target starts: its command, and ``python -m target_offgridflow_duckdb``."""
 
 from __future__ import annotations
 
-from target_offgridflow_duckdb.target import TargetOffgridflowDuckdb
+from offgridflow_common.startup import imports_kept
 
-TargetOffgridflowDuckdb.cli()
+
+def main() -> None:
+    """Run the target from the command line."""
+    with imports_kept():
+        from target_offgridflow_duckdb.target import TargetOffgridflowDuckdb  # noqa: PLC0415 - what is to be kept
+
+    TargetOffgridflowDuckdb.cli()
+
+
+if __name__ == "__main__":
+    main()

@@ -54,8 +54,8 @@ CONFIG_SCHEMA: dict[str, Any] = th.PropertiesList(
         "batch_size_rows",
         th.IntegerType(minimum=1, maximum=10_000_000),
         default=122_880,
-        description="Rows that are committed together. Multiples of 122880, the rows of DuckDB's row groups, take "
-        "the least time.",
+        description="Rows that are committed together. Multiples of 122880, the rows of DuckDB's row "
+        "groups, take the least time.",
     ),
     th.Property(
         "memory_limit",

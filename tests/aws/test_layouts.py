@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import shutil
+import sys
 from datetime import timedelta
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -114,6 +115,14 @@ def test_a_replica_is_read_where_it_lies(shelf: Shelf, kind: str, mode: str) -> 
     exports = [{"type": kind, "url": shelf.url("aggregated/111122223333", name)}]
     run = read(shelf, kind, exports=exports)
     assert len(run.records(STREAM[kind])) == delivery.rows > 0
+
+
+def test_a_folder_is_read_without_loading_boto3(shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> None:
+    shelf.cur2(PERIOD, data("cur2"))
+    monkeypatch.setitem(sys.modules, "tap_offgridflow_aws.client", None)
+    run = shelf.read("cur2", select=("cost_and_usage", "deliveries"))
+    assert len(run.records("cost_and_usage")) == data("cur2").num_rows
+    assert "tap_offgridflow_aws.client" in shelf.run("cur2", select=("activities",)).stderr
 
 
 @pytest.mark.parametrize("kind", ["cur2", "cur"])

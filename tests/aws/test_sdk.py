@@ -76,7 +76,8 @@ class TestCommandLine:
     """What works before anything is set up."""
 
     OFFLINE = (
-        "import socket\n"
+        "import socket, sys\n"
+        "sys.modules['boto3'] = sys.modules['botocore'] = None  # they take time to load\n"
         "def refuse(*_, **__): raise SystemExit('the network was used')\n"
         "socket.socket.connect = socket.getaddrinfo = refuse\n"
         "from tap_offgridflow_aws.tap import TapOffgridflowAws\n"

@@ -248,7 +248,7 @@ def test_an_unforeseen_error_shows_its_traceback_and_no_secret(
         secret = SECRETS["aws_secret_access_key"]
         raise RuntimeError(f"with {secret} and {SECRETS['aws_session_token']}") from KeyError(secret)
 
-    monkeypatch.setattr(Report, "frame", fail)
+    monkeypatch.setattr(Report, "read", fail)
     run = run_tap(config, select=[CARBON])
     assert run.exit_code == 1
     assert "Traceback" in run.stderr

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import sys
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
@@ -53,6 +54,14 @@ def test_rows_are_those_of_the_files(shelf: Shelf, version: str, form: Any) -> N
     assert wrong_values(run.records(STREAM), rows) == []
     assert {record["extra"] for record in run.records(STREAM)} == {None}
     assert [row["rows"] for row in run.records("deliveries")] == [200]
+
+
+def test_a_folder_is_read_without_loading_azures_sdk(shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> None:
+    shelf.deliver("focus", made("focus"))
+    monkeypatch.setitem(sys.modules, "tap_offgridflow_azure.client", None)
+    run = shelf.read("focus", select=("focus_costs", "deliveries"))
+    assert len(run.records("focus_costs")) == made("focus").height
+    assert "tap_offgridflow_azure.client" in shelf.run("focus", select=("subscriptions",)).stderr
 
 
 def test_columns_of_other_versions_are_there_and_null(shelf: Shelf) -> None:

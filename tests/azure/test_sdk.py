@@ -77,7 +77,8 @@ class TestCommandLine:
     """What works before anything is set up."""
 
     OFFLINE = (
-        "import socket\n"
+        "import socket, sys\n"
+        "sys.modules['azure'] = sys.modules['msal'] = None  # they take time to load\n"
         "def refuse(*_, **__): raise SystemExit('the network was used')\n"
         "socket.socket.connect = socket.getaddrinfo = refuse\n"
         "from tap_offgridflow_azure.tap import TapOffgridflowAzure\n"

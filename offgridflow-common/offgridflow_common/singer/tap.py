@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import abc
-import gc
 import json
 import os
 import sys
@@ -166,8 +165,6 @@ class OffGridFlowTap(Tap, abc.ABC):
         """Run the tap from its command line; the options are those of the SDK."""
         super(Tap, cls).invoke(about=about, about_format=about_format)
         cls.print_version(print_fn=cls.logger.info)
-        # What is imported stays; looking through it for garbage takes a twentieth of a run's processor time.
-        gc.freeze()
         end_export = Telemetry.configure(cls.name)
         try:
             cls(

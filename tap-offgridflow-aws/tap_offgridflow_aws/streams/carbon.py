@@ -48,7 +48,7 @@ def report_partitions(
         versions: set[str] = set()
 
         def blocks(period: Period = period, versions: set[str] = versions) -> Iterator[pl.DataFrame]:
-            rows = report.frame(report.fetch(source.client, period), source.started_at)
+            rows = report.read(source.client, period, source.started_at)
             versions.update(rows["model_version"])
             yield shape(rows)
 
