@@ -15,6 +15,7 @@ import io
 import json
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import groupby
 from typing import IO, TYPE_CHECKING
 
@@ -101,21 +102,30 @@ def render_lines(frame: pl.DataFrame, *, before: str = "", after: str = "") -> L
     """
     if frame.is_empty():
         return Lines(pl.DataFrame())
-    values = as_json_values(frame)
-    texts = list(_object_texts(values.columns, _constants(values)))
+    constants = _constants(frame)
+    texts = list(_object_texts(frame.columns, constants))
     if before:
         texts[0] = pl.concat_str(pl.lit(before), texts[0])
     if after:
         texts.append(pl.lit(after))
     numbered = {str(number): text for number, text in enumerate(texts)}
+    values = as_json_values(frame.drop(constants)) if len(constants) < frame.width else frame
     return Lines(values.with_columns(**numbered).select(*numbered))
 
 
-def _constants(values: pl.DataFrame) -> dict[str, str]:
-    """An object of one member for each column that is rendered alike in all rows."""
-    names = [column.name for column in values if _is_constant(column)]
-    texts = values.head(1).select(pl.struct(name).struct.json_encode().alias(name) for name in names)
-    return texts.row(0, named=True) if names else {}
+def _constants(frame: pl.DataFrame) -> dict[str, str]:
+    """The member of each column that is rendered alike in all rows, by name."""
+    return {
+        values.name: _member(values.name, values.dtype, values[0]) for values in frame if _is_constant(values)
+    }
+
+
+@lru_cache(1024)
+def _member(name: str, dtype: pl.DataType, value: object) -> str:
+    """A member of an object, as polars renders it; block after block has the same ones."""
+    values = as_json_values(pl.Series(name, [value], dtype=dtype).to_frame())
+    text: str = values.select(pl.struct(name).struct.json_encode()).item()
+    return text[1:-1]
 
 
 def _object_texts(names: Sequence[str], constants: Mapping[str, str]) -> Iterator[pl.Expr]:
@@ -123,7 +133,7 @@ def _object_texts(names: Sequence[str], constants: Mapping[str, str]) -> Iterato
     runs = list(_runs(names, constants))
     for number, run in enumerate(runs):
         if run[0] in constants:
-            members = ",".join(constants[name][1:-1] for name in run)
+            members = ",".join(constants[name] for name in run)
             text = pl.lit(f"{{{members}}}")
         else:
             text = pl.struct(run).struct.json_encode()
@@ -146,8 +156,8 @@ def _is_constant(values: pl.Series) -> bool:
     """Whether all values are rendered alike; if in doubt, they are not."""
     if values.null_count() or values.dtype.is_nested():
         return values.null_count() == len(values)
-    # To polars, 0.0 is -0.0, which is another text.
-    return values[0] != 0.0 and bool((values == values[0]).all())
+    # To polars, 0.0 is -0.0, which is another text. Where ends differ, the rest needs no look.
+    return values[0] != 0.0 and values[0] == values[-1] and bool((values == values[0]).all())
 
 
 def _timestamp_texts(values: pl.Series) -> pl.Expr:
