@@ -19,8 +19,10 @@ from offgridflow_common.singer.batch import batch_rows
         ({"batch_size": 100_000}, 136, 100_000),
         ({"batch_size": 10**9}, 3, 200_000),
         ({"encoding": {"format": "parquet"}}, 136, 18_382),
-        ({"encoding": {"format": "jsonl"}}, 20, 50_000),
-        ({"encoding": {"format": "jsonl"}}, 136, 7_352),
+        ({"encoding": {"format": "jsonl"}}, 20, 25_000),
+        ({"encoding": {"format": "jsonl"}}, 136, 3_676),
+        ({"encoding": {"format": "jsonl", "compression": "gzip"}}, 20, 50_000),
+        ({"encoding": {"format": "jsonl", "compression": "gzip"}}, 136, 7_352),
         ({"encoding": {"format": "jsonl"}, "batch_size": 100_000}, 136, 100_000),
     ],
 )

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import io
 import json
+import os
+import sys
 from dataclasses import dataclass
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -144,3 +147,14 @@ def test_a_line_of_many_megabytes_is_read(loader: Loader) -> None:
     text = "x" * 20_000_000
     loader.load(schema("s", v=TEXT), record("s", v=text), record("s", v="small"), state({"done": True}))
     assert loader.ask("SELECT length(v) FROM s ORDER BY 1") == [(5,), (len(text),)]
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux has pipes of other sizes")
+def test_pipes_are_widened_to_a_whole_block() -> None:
+    fcntl = import_module("fcntl")
+    ours, theirs = os.pipe()
+    with open(ours, "rb") as reading:
+        before = fcntl.fcntl(ours, fcntl.F_GETPIPE_SZ)
+        os.close(theirs)
+        assert read(reading) == ([], {})
+        assert before < fcntl.fcntl(ours, fcntl.F_GETPIPE_SZ) == 1024**2

@@ -20,8 +20,9 @@ if TYPE_CHECKING:
 #: Rows and values of a file, unless the user asks for fewer or more: a wide table needs memory.
 DEFAULT_BATCH_ROWS = 50_000
 _DEFAULT_BATCH_VALUES = 2_500_000
-#: Of lines of JSON, which carry the name of each value with it.
-_DEFAULT_BATCH_VALUES_OF_LINES = 1_000_000
+#: Of lines of JSON, which carry the name of each value with it; as they are, they take more memory.
+_DEFAULT_BATCH_VALUES_OF_LINES = 500_000
+_DEFAULT_BATCH_VALUES_OF_GZIPPED_LINES = 1_000_000
 
 #: What memory allows with all columns of a wide table.
 _MOST_BATCH_ROWS = 200_000
@@ -76,8 +77,13 @@ class BatchFiles:
 def batch_rows(config: Mapping[str, Any], columns: int) -> int:
     """Rows of a BATCH file of so many columns at most, as the tap's configuration has it."""
     batch_config = config.get("batch_config") or {}
-    of_lines = (batch_config.get("encoding") or {}).get("format") == BatchFileFormat.JSONL
-    values = _DEFAULT_BATCH_VALUES_OF_LINES if of_lines else _DEFAULT_BATCH_VALUES
+    encoding = batch_config.get("encoding") or {}
+    if encoding.get("format") != BatchFileFormat.JSONL:
+        values = _DEFAULT_BATCH_VALUES
+    elif encoding.get("compression") == "gzip":
+        values = _DEFAULT_BATCH_VALUES_OF_GZIPPED_LINES
+    else:
+        values = _DEFAULT_BATCH_VALUES_OF_LINES
     asked = batch_config.get("batch_size") or min(DEFAULT_BATCH_ROWS, values // max(columns, 1))
     return min(int(asked), _MOST_BATCH_ROWS)
 
