@@ -153,7 +153,7 @@ def test_a_line_of_many_megabytes_is_read(loader: Loader) -> None:
 def test_pipes_are_widened_to_a_whole_block() -> None:
     fcntl = import_module("fcntl")
     ours, theirs = os.pipe()
-    with open(ours, "rb") as reading:
+    with os.fdopen(ours, "rb") as reading:
         before = fcntl.fcntl(ours, fcntl.F_GETPIPE_SZ)
         os.close(theirs)
         assert read(reading) == ([], {})
