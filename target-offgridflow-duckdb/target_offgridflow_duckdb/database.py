@@ -45,7 +45,7 @@ class Database:
         self._when_failed = when_failed
         given = {"custom_user_agent": _AGENT, "motherduck_token": token, "memory_limit": memory_limit}
         self._config: dict[str, Any] = {name: value for name, value in given.items() if value}
-        #: How many transactions have got enough rows, the one that is under way among them.
+        #: How many transactions with rows are committed, or will be as soon as they are done.
         self.loads = 0
         #: How many rows the transaction has that is still open for more.
         self.open_rows = 0
@@ -134,7 +134,7 @@ class Database:
         if self.open_rows:
             rows, self.open_rows = self.open_rows, 0
             with self._atomic(f"committing {rows:,} rows", begins=False):
-                pass
+                self.loads += 1
 
     def _wait(self) -> None:
         under_way, self._under_way = self._under_way, None

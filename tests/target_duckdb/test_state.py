@@ -53,6 +53,12 @@ def test_each_full_batch_lets_the_next_state_out(loader: Loader) -> None:
     assert states == [{"at": 3}, {"at": 7}, {"at": 9}]
 
 
+def test_what_a_changed_schema_commits_lets_the_next_state_out(loader: Loader) -> None:
+    wider = schema("s", ["k"], k=INTEGER, v=TEXT, w=TEXT)
+    states = loader.load(KEYED, record("s", k=1), wider, state({"at": 1}), record("s", k=2), state({"at": 2}))
+    assert states == [{"at": 1}, {"at": 2}]
+
+
 def test_a_state_covers_the_rows_of_all_streams(loader: Loader) -> None:
     """While one stream fills batches, another's only record is in the state, so it has to be in the table."""
     other = schema("early", ["k"], k=INTEGER)
