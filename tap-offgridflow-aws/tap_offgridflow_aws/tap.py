@@ -44,8 +44,8 @@ class TapOffgridflowAws(OffGridFlowTap):
 
     @cached_property
     def client(self) -> AwsClient:
-        """Asks AWS, within the limits of the settings; boto3 is loaded only if somebody asks."""
-        from tap_offgridflow_aws.client import AwsClient  # noqa: PLC0415 - as said
+        """Asks AWS, within the limits of the settings."""
+        from tap_offgridflow_aws.client import AwsClient  # noqa: PLC0415 - boto3 takes time to load, and folders need none
 
         return AwsClient(self.settings, self.pipeline)
 

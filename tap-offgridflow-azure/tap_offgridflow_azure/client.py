@@ -13,7 +13,7 @@ import azure.core
 import azure.core.exceptions
 import azure.identity
 from azure.core.credentials import AccessToken, AccessTokenInfo
-from azure.storage.blob import ContainerClient
+from azure.storage.blob import ContainerClient, StorageStreamDownloader
 
 from offgridflow_common.classification import ErrorTable
 from offgridflow_common.errors import ConfigError, ErrorClass
@@ -132,7 +132,7 @@ class AzureClient:
         )
 
     @staticmethod
-    def open_unchanged(container: ContainerClient, name: str, etag: str) -> Any:  # noqa: ANN401 - the SDK's stream
+    def open_unchanged(container: ContainerClient, name: str, etag: str) -> StorageStreamDownloader[bytes]:
         """The content of a blob, if it is still the one with this ETag; the SDK raises otherwise."""
         return container.download_blob(
             name, etag=f'"{etag}"', match_condition=azure.core.MatchConditions.IfNotModified

@@ -49,8 +49,8 @@ class TapOffgridflowAzure(OffGridFlowTap):
 
     @cached_property
     def client(self) -> AzureClient:
-        """Asks Azure, within the limits of the settings; Azure's SDK is loaded only if somebody asks."""
-        from tap_offgridflow_azure.client import AzureClient  # noqa: PLC0415 - as said
+        """Asks Azure, within the limits of the settings."""
+        from tap_offgridflow_azure.client import AzureClient  # noqa: PLC0415 - its SDK takes time to load
 
         return AzureClient(self.settings, self.pipeline)
 

@@ -154,7 +154,8 @@ class Database:
             raise FatalError(
                 asked=asked,
                 got=_first_line(error),
-                do="nothing of it was written; what was written before is good, and state does not pass it",
+                do="nothing of it was written, nor what the same transaction held already; "
+                "what was committed before is good, and state does not pass it",
             ) from error
         except BaseException:
             self._rollback()

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from singer_sdk import typing as th
 from singer_sdk.helpers.capabilities import TargetLoadMethods
+
+#: The rows that DuckDB keeps together: whole groups are written once, parts of them again and again.
+ROW_GROUP: Final = 122_880
 
 #: What the SDK adds to these: `process_activate_version_messages`, `batch_config`, stream maps, flattening.
 CONFIG_SCHEMA: dict[str, Any] = th.PropertiesList(
@@ -53,8 +56,8 @@ CONFIG_SCHEMA: dict[str, Any] = th.PropertiesList(
     th.Property(
         "batch_size_rows",
         th.IntegerType(minimum=1, maximum=10_000_000),
-        default=122_880,
-        description="Rows that are committed together. Multiples of 122880, the rows of DuckDB's row "
+        default=ROW_GROUP,
+        description=f"Rows that are committed together. Multiples of {ROW_GROUP}, the rows of DuckDB's row "
         "groups, take the least time.",
     ),
     th.Property(

@@ -23,6 +23,7 @@ from target_offgridflow_duckdb.columns import INSTANT, columns_of
 from target_offgridflow_duckdb.database import literal, quoted
 from target_offgridflow_duckdb.messages import UNREADABLE
 from target_offgridflow_duckdb.rows import RowReader
+from target_offgridflow_duckdb.settings import ROW_GROUP
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -54,8 +55,7 @@ class LoadingTarget(Target):
 class DuckDbSink(BatchSink):
     """Loads a stream into its table."""
 
-    #: One of DuckDB's row groups: whole ones go into the file at once, parts of them are written again later.
-    MAX_SIZE_DEFAULT = 122_880
+    MAX_SIZE_DEFAULT = ROW_GROUP
 
     def __init__(
         self,

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from tests.aws.conftest import Config, RunTap
 
 ROWS = 20_000
-#: How often the rows are repeated: memory grows no more long before that.
+#: How often the rows are repeated. At a million rows, RESULTS.md tells of up to a third more, and 452 MB.
 TIMES = 8
 MOST_MB = 500
 #: Runs the tap and tells the most memory that it had, in kB.
@@ -73,7 +73,8 @@ def test_half_a_gigabyte_is_enough_for_all_columns(
     line = command(tmp_path, config, None, selected)
     run = run_process([sys.executable, "-c", MEASURED, *line[line.index("--config") :]], os.environ)
     assert run.exit_code == 0, run.stderr
-    assert f"{ROWS * TIMES:,} rows" in run.stderr or what == "activities"
+    rows = r"[1-9][\d,]*" if what == "activities" else f"{ROWS * TIMES:,}"
+    assert re.search(rf"{PERIOD}: {rows} rows", run.stderr)
     peak = re.search(r"PEAK (\d+)", run.stderr)
     assert peak
     assert int(peak[1]) / 1024 < MOST_MB
