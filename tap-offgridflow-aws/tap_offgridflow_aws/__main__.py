@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from offgridflow_common.memory import reuse_memory
 from offgridflow_common.startup import imports_kept
 
 
 def main() -> None:
     """Run the tap from the command line."""
+    reuse_memory()
     with imports_kept():
         from tap_offgridflow_aws.tap import TapOffgridflowAws  # noqa: PLC0415 - what is to be kept
 
