@@ -5,7 +5,7 @@ from __future__ import annotations
 import polars as pl
 import pytest
 
-from tap_offgridflow_azure.activities.blocks import quantity_in_units, unit_in_block
+from tap_offgridflow_azure.activities.blocks import quantity_in_units, size_of_block, unit_in_block
 
 
 def in_units(quantity: float, unit: str | None, cost: float, *prices: float | None) -> float:
@@ -13,8 +13,9 @@ def in_units(quantity: float, unit: str | None, cost: float, *prices: float | No
         {"quantity": [quantity], "unit": [unit], "cost": [cost], "price": [prices[0]], "other": [prices[-1]]},
         schema_overrides={"unit": pl.String, "price": pl.Float64, "other": pl.Float64},
     )
+    size = size_of_block(pl.col("unit"))
     expression = quantity_in_units(
-        pl.col("quantity"), pl.col("unit"), pl.col("cost"), (pl.col("price"), pl.col("other"))
+        pl.col("quantity"), size, pl.col("cost"), (pl.col("price"), pl.col("other"))
     )
     value: float = row.select(expression).item()
     return value

@@ -12,7 +12,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from offgridflow_common.columns import Kind
-from offgridflow_common.exports.convert import convert, month_first, with_braces
+from offgridflow_common.exports.convert import month_first, prepared, with_braces
 
 REFUSED = (pl.exceptions.PolarsError, TypeError, ValueError)
 
@@ -28,11 +28,11 @@ def texts(values: list[str | None]) -> pl.Series:
 
 
 def moments(values: list[str | None]) -> list[datetime | None]:
-    return convert(month_first(texts(values)), Kind.TIMESTAMP).to_list()
+    return prepared(texts(values), month_first, Kind.TIMESTAMP).to_list()
 
 
 def maps(values: list[str | None]) -> list[dict[str, str] | None]:
-    return convert(with_braces(texts(values)), Kind.STRING_MAP).to_list()
+    return prepared(texts(values), with_braces, Kind.STRING_MAP).to_list()
 
 
 def written_days(day: date) -> list[str]:
@@ -108,7 +108,14 @@ def test_what_is_no_object_is_an_error_and_never_null(text: str) -> None:
 
 
 @pytest.mark.parametrize("prepare", [month_first, with_braces])
-@pytest.mark.parametrize("values", [[datetime(2026, 1, 1, tzinfo=UTC)], [1.5], [], [None]])
-def test_what_is_no_text_stays_as_it_is(prepare: Any, values: list[Any]) -> None:
-    series = pl.Series("x", values)
-    assert prepare(series).to_list() == values
+@pytest.mark.parametrize(
+    ("kind", "values"),
+    [(Kind.TIMESTAMP, [datetime(2026, 1, 1, tzinfo=UTC)]), (Kind.NUMBER, [1.5]), (Kind.NUMBER, [None])],
+)
+def test_what_is_no_text_needs_no_preparing(prepare: Any, kind: Kind, values: list[Any]) -> None:
+    assert prepared(pl.Series("x", values), prepare, kind).to_list() == values
+
+
+@pytest.mark.parametrize("kind", [kind for kind in Kind if kind is not Kind.OBJECT])
+def test_a_block_without_rows_has_the_type_of_the_kind(kind: Kind) -> None:
+    assert prepared(texts([]), month_first, kind).dtype == kind.dtype

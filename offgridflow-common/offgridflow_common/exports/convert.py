@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from offgridflow_common.columns import TIMESTAMP_FORMAT, Kind
+from offgridflow_common.distinct import of_distinct
 from offgridflow_common.exports.maps import kind_of_members, maps_of_entries, maps_of_texts, retyped_maps
 
 if TYPE_CHECKING:
@@ -41,6 +42,17 @@ def convert(values: pl.Series, kind: Kind) -> pl.Series:
     return _CONVERTERS[kind](values)
 
 
+def prepared(values: pl.Series, prepare: Callable[[pl.Series], pl.Series], kind: Kind) -> pl.Series:
+    """The values in the type of a column kind, after something is done to those that are text.
+
+    Raises:
+        polars.exceptions.PolarsError, TypeError, ValueError: A value is not of the kind.
+    """
+    if values.dtype != pl.String:
+        return convert(values, kind)
+    return of_distinct(values, lambda distinct: convert(prepare(distinct), kind))
+
+
 def gather_extra(unknown: pl.DataFrame, name: str) -> pl.Series:
     """One object column of the columns that a table does not know."""
     return unknown.select(pl.struct(pl.all().map_batches(_plain)).alias(name)).to_series()
@@ -66,22 +78,18 @@ def gather_map(block: pl.DataFrame, members: dict[str, list[str]], kind: Kind) -
 
 def month_first(texts: pl.Series) -> pl.Series:
     """Dates such as ``9/4/2023``, ``09/04/2023`` and ``9/4/23`` as ISO 8601 has them; all else stays."""
-    if texts.dtype != pl.String:
-        return texts
-    distinct = texts.unique()
-    dates = (
-        distinct.str.replace(r"^(\d)/", "0${1}/")
+    iso = (
+        pl.first()
+        .str.replace(r"^(\d)/", "0${1}/")
         .str.replace(r"^(\d{2})/(\d)/", "${1}/0${2}/")
         .str.replace(r"^(\d{2})/(\d{2})/(\d{2})(\D|$)", "${1}/${2}/20${3}${4}")
         .str.replace(r"^(\d{2})/(\d{2})/(\d{4})", "${3}-${1}-${2}")
     )
-    return texts.replace_strict(distinct, dates, return_dtype=pl.String)
+    return texts.to_frame().select(iso).to_series()
 
 
 def with_braces(texts: pl.Series) -> pl.Series:
     """Objects that lack their braces, as ``"key": "value"``, with them; all else stays."""
-    if texts.dtype != pl.String:
-        return texts
     return (
         texts.to_frame()
         .select(
@@ -168,7 +176,7 @@ def _integer(values: pl.Series) -> pl.Series:
 def _timestamp(values: pl.Series) -> pl.Series:
     """Times in UTC; a time without an offset means UTC in every export that is read here."""
     if values.dtype == pl.String:
-        return _parse_times(values)
+        return of_distinct(values, _parse_times)
     if values.dtype not in (pl.Date, pl.Datetime):
         raise TypeError(f"expected times, got {values.dtype}")
     moments = values.cast(pl.Datetime("us")) if values.dtype == pl.Date else values
@@ -178,35 +186,30 @@ def _timestamp(values: pl.Series) -> pl.Series:
 
 
 def _parse_times(texts: pl.Series) -> pl.Series:
-    """ISO 8601; each distinct time is parsed once, because few of them stand in many rows."""
-    distinct = texts.unique()
-    given = _nothing_is_null(distinct)
+    """ISO 8601 in UTC."""
+    given = _nothing_is_null(texts)
     moments = given.str.to_datetime(_USUAL_TIME, time_unit="us", strict=False).dt.replace_time_zone("UTC")
-    if moments.null_count() > given.null_count():
-        moments = _parse_unusual_times(given)
-    return texts.replace_strict(distinct, moments, return_dtype=_UTC_MICROSECONDS)
+    return moments if moments.null_count() == given.null_count() else _parse_unusual_times(given)
 
 
 def _parse_unusual_times(texts: pl.Series) -> pl.Series:
     """ISO 8601 with ``T`` or a blank; seconds, fraction, and ``Z`` or an offset may be there or not."""
-    return (
-        texts.str.replace(" ", "T", literal=True)
+    moments = (
+        pl.first()
+        .str.replace(" ", "T", literal=True)
         .str.replace(r"(T\d{2}:\d{2})(Z|[+-].*)?$", "${1}:00${2}")
         .str.replace(r"^(\d{4}-\d{2}-\d{2})$", "${1}T00:00:00")
         .str.replace(r"([+-]\d{2}):?(\d{2})$|Z$", "${1}${2}")
         .str.replace(r"(T\d{2}:\d{2}:\d{2}(?:\.\d+)?)$", "${1}+0000")
         .str.to_datetime("%Y-%m-%dT%H:%M:%S%.f%z", time_unit="us", time_zone="UTC")
     )
+    return texts.to_frame().select(moments).to_series()
 
 
 def _map(values: pl.Series, kind: Kind) -> pl.Series:
     if values.dtype != pl.String:
         return retyped_maps(values, kind)
-    # Few distinct maps stand in many rows: each is parsed once.
-    distinct = values.unique()
-    maps = maps_of_texts(_nothing_is_null(distinct), kind)
-    positions = pl.int_range(len(distinct), eager=True)
-    return maps.gather(values.replace_strict(distinct, positions, return_dtype=pl.UInt32))
+    return of_distinct(values, lambda distinct: maps_of_texts(_nothing_is_null(distinct), kind))
 
 
 def _entries(rows: pl.Series, key: str | None, values: pl.Series) -> pl.DataFrame:

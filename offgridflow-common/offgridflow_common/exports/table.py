@@ -9,7 +9,14 @@ import polars as pl
 
 from offgridflow_common.columns import Kind, squashed
 from offgridflow_common.errors import ContractBroken
-from offgridflow_common.exports.convert import convert, first_given, gather_extra, gather_map, map_member
+from offgridflow_common.exports.convert import (
+    convert,
+    first_given,
+    gather_extra,
+    gather_map,
+    map_member,
+    prepared,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -46,7 +53,7 @@ class Table:
         rename: From a file's column name to the stream's.
         folds: Where columns go that are not known by name but by their prefix.
         constants: Columns that no file has, with the value that they have in every row.
-        prepare: By column, what is done to a file's values before they are converted.
+        prepare: By column, what is done to a file's texts before they are converted.
     """
 
     columns: tuple[Column, ...]
@@ -145,8 +152,9 @@ class Plan:
             return gather_extra(block.select(self._unknown), name)
         if name in self._direct:
             values = block[self._direct[name]]
-            prepared = self._prepare[name](values) if name in self._prepare else values
-            return convert(prepared, self._known[name].kind).alias(name)
+            kind = self._known[name].kind
+            prepare = self._prepare.get(name)
+            return (prepared(values, prepare, kind) if prepare else convert(values, kind)).alias(name)
         if name in self._members:
             return gather_map(block, self._members[name], self._known[name].kind).alias(name)
         if "." in name:

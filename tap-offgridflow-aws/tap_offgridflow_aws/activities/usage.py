@@ -26,7 +26,7 @@ def _cur_lines(lines: pl.LazyFrame) -> pl.LazyFrame:
         pl.col("bill_payer_account_id").alias("payer_id"),
         pl.col("line_item_usage_account_id").alias("account_id"),
         pl.coalesce(
-            region.replace("", None)
+            pl.when(region != "").then(region)
             for region in (
                 pl.col("product.region"),
                 pl.col("product_region_code"),

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import polars as pl
 
+from offgridflow_common.distinct import each_distinct
+
 #: A number, with K for thousands or M for millions, and what separates it from the unit.
 _BLOCK = r"^\s*([\d.,]+)\s*(?:[KM](?:[\s/]+|$)|[\s/]*)"
 _MULTIPLE = r"^\s*[\d.,]+\s*([KM])(?:[\s/]|$)"
@@ -22,12 +24,16 @@ _TOLERANCE = 0.01
 
 def unit_in_block(unit_of_measure: pl.Expr) -> pl.Expr:
     """The unit of what is in a block: ``Hours`` of ``100 Hours``, ``GB/Month`` of ``1 GB/Month``."""
-    unit = unit_of_measure.str.replace(_BLOCK, "").str.strip_chars()
-    return pl.when(unit == "").then(pl.lit(_PIECES)).otherwise(unit)
+    return each_distinct(unit_of_measure, _unit, pl.String())
+
+
+def size_of_block(unit_of_measure: pl.Expr) -> pl.Expr:
+    """How much is in a block: 100 of ``100 Hours``, 10,000 of ``10K``."""
+    return each_distinct(unit_of_measure, _size, pl.Float64())
 
 
 def quantity_in_units(
-    quantity: pl.Expr, unit_of_measure: pl.Expr, cost: pl.Expr, prices: tuple[pl.Expr, ...]
+    quantity: pl.Expr, size: pl.Expr, cost: pl.Expr, prices: tuple[pl.Expr, ...]
 ) -> pl.Expr:
     """Quantities in units, never in blocks.
 
@@ -36,11 +42,10 @@ def quantity_in_units(
 
     Args:
         quantity: As reported.
-        unit_of_measure: As reported.
+        size: Of the block.
         cost: In the currency of the prices.
         prices: For one block each: as agreed, and what was effectively paid.
     """
-    size = _size(unit_of_measure)
     counts_blocks = pl.any_horizontal(_agree(cost, quantity * price) for price in prices)
     counts_units = pl.any_horizontal(_agree(cost, quantity * price / size) for price in prices)
     in_units = counts_units.fill_null(value=False) & ~counts_blocks.fill_null(value=False)
@@ -49,6 +54,11 @@ def quantity_in_units(
 
 def _agree(cost: pl.Expr, expected: pl.Expr) -> pl.Expr:
     return (cost != 0) & ((cost - expected).abs() <= cost.abs() * _TOLERANCE)
+
+
+def _unit(unit_of_measure: pl.Expr) -> pl.Expr:
+    unit = unit_of_measure.str.replace(_BLOCK, "").str.strip_chars()
+    return pl.when(unit == "").then(pl.lit(_PIECES)).otherwise(unit)
 
 
 def _size(unit_of_measure: pl.Expr) -> pl.Expr:

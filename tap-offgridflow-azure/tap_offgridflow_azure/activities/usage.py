@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import polars as pl
 
+from offgridflow_common.distinct import each_distinct
 from offgridflow_common.usage import UsageSource
-from tap_offgridflow_azure.activities.blocks import quantity_in_units, unit_in_block
+from tap_offgridflow_azure.activities.blocks import quantity_in_units, size_of_block, unit_in_block
 
 _SOURCE = "azure_cost_management"
 
@@ -15,21 +16,23 @@ _SUBSCRIPTION_PATH = r"^/?subscriptions/"
 
 def _cost_lines(lines: pl.LazyFrame) -> pl.LazyFrame:
     """Rows of the charge type usage: also those that a reservation or a savings plan covers."""
-    subscription = _id("subscription_id")
     cost = pl.col("cost_in_billing_currency")
     prices = (pl.col("effective_price"), pl.col("unit_price"))
     quantity = quantity_in_units(
         pl.col("quantity"),
-        pl.col("unit_of_measure"),
+        pl.col("size_of_block"),
         pl.coalesce("cost_in_pricing_currency", cost),
         prices,
     )
     # Files of pay-as-you-go have no charge type: all their rows are usage.
     is_usage = pl.col("charge_type").str.to_lowercase().fill_null("usage") == "usage"
-    return lines.filter(is_usage & pl.col("quantity").is_not_null()).select(
+    usage = lines.filter(is_usage & pl.col("quantity").is_not_null()).with_columns(
+        subscription=_id("subscription_id"), size_of_block=size_of_block(pl.col("unit_of_measure"))
+    )
+    return usage.select(
         pl.col("date").alias("period_start"),
-        subscription.alias("payer_id"),
-        subscription.alias("account_id"),
+        pl.col("subscription").alias("payer_id"),
+        pl.col("subscription").alias("account_id"),
         _given("resource_location").alias("region"),
         pl.col("meter_category").alias("service_code"),
         pl.lit(None, dtype=pl.String).alias("service_name"),
@@ -45,11 +48,11 @@ def _cost_lines(lines: pl.LazyFrame) -> pl.LazyFrame:
 def _focus_lines(lines: pl.LazyFrame) -> pl.LazyFrame:
     unused = pl.col("commitment_discount_status").fill_null("") == "Unused"
     is_usage = (pl.col("charge_category") == "Usage") & pl.col("consumed_quantity").is_not_null()
-    subscription = _id("sub_account_id")
-    return lines.filter(is_usage & ~unused).select(
+    usage = lines.filter(is_usage & ~unused).with_columns(subscription=_id("sub_account_id"))
+    return usage.select(
         pl.col("charge_period_start").alias("period_start"),
-        subscription.alias("payer_id"),
-        subscription.alias("account_id"),
+        pl.col("subscription").alias("payer_id"),
+        pl.col("subscription").alias("account_id"),
         pl.coalesce(_given("region_id"), _given("region_name")).alias("region"),
         pl.coalesce("x_sku_meter_category", "service_name").alias("service_code"),
         pl.col("service_name"),
@@ -63,12 +66,14 @@ def _focus_lines(lines: pl.LazyFrame) -> pl.LazyFrame:
 
 
 def _given(name: str) -> pl.Expr:
-    return pl.col(name).replace("", None)
+    return pl.when(pl.col(name) != "").then(pl.col(name))
 
 
 def _id(name: str) -> pl.Expr:
     """A subscription id: in lower case, without its path; nothing for what belongs to no subscription."""
-    return _given(name).str.to_lowercase().str.replace(_SUBSCRIPTION_PATH, "")
+    return each_distinct(
+        _given(name), lambda ids: ids.str.to_lowercase().str.replace(_SUBSCRIPTION_PATH, ""), pl.String()
+    )
 
 
 def _meter(group: str, name: str | pl.Expr) -> pl.Expr:
