@@ -79,3 +79,4 @@ def test_where_the_c_library_is_another_nothing_happens(
     monkeypatch.setenv("_RJEM_MALLOC_CONF", "narenas:3")
     monkeypatch.setattr(ctypes, "CDLL", load)
     reuse_memory()
+    assert os.environ["_RJEM_MALLOC_CONF"] == "narenas:3"

@@ -111,8 +111,7 @@ def map_member(values: pl.Series, key: str, kind: Kind) -> pl.Series:
     """
     if values.dtype != pl.String:
         return convert(values, kind).map.get(key)
-    distinct = values.unique()
-    return values.replace_strict(distinct, convert(distinct, kind).map.get(key), return_dtype=pl.String)
+    return of_distinct(values, lambda distinct: convert(distinct, kind).map.get(key))
 
 
 def first_given(block: pl.DataFrame, names: Sequence[str], kind: Kind) -> pl.Series:

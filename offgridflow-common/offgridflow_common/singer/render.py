@@ -161,7 +161,10 @@ def _is_constant(values: pl.Series) -> bool:
 
 
 def _timestamp_texts(values: pl.Series) -> pl.Expr:
-    """Timestamps as text; each distinct one is rendered once, because few of them stand in many rows."""
+    """Timestamps as text; each distinct one is rendered once, because few of them stand in many rows.
+
+    By polars alone: a call of Python for each column, as in ``each_distinct``, takes half as long again.
+    """
     distinct = values.unique()
     texts = pl.lit(distinct).dt.strftime(TIMESTAMP_FORMAT)
     return pl.col(values.name).replace_strict(distinct, texts, return_dtype=pl.String)
