@@ -44,7 +44,13 @@ def server() -> Iterator[SustainabilityServer]:
         yield running
 
 
-def connect(server: SustainabilityServer, attempts: int = 1, signature: Any = None, **options: Any) -> Any:
+def connect(
+    server: SustainabilityServer,
+    attempts: int = 1,
+    signature: Any = None,
+    read_timeout: float = 60,
+    **options: Any,
+) -> Any:
     settings: dict[str, Any] = {
         "region_name": "us-east-1",
         "aws_access_key_id": "AKIAIOSFODNN7EXAMPLE",
@@ -52,7 +58,10 @@ def connect(server: SustainabilityServer, attempts: int = 1, signature: Any = No
     }
     retries = {"mode": "standard", "total_max_attempts": attempts}
     config = Config(
-        retries=retries, read_timeout=0.5, parameter_validation=False, signature_version=signature
+        retries=retries,
+        read_timeout=read_timeout,
+        parameter_validation=False,
+        signature_version=signature,
     )
     return boto3.client("sustainability", endpoint_url=server.url, config=config, **(settings | options))
 
@@ -261,7 +270,7 @@ def test_connections_break_as_asked(server: SustainabilityServer) -> None:
     assert refusal(client, TimePeriod=SUMMER) == (502, "502")
     server.delay_next(1, 1.0)
     with pytest.raises(ReadTimeoutError):
-        client.get_estimated_carbon_emissions(TimePeriod=SUMMER)
+        connect(server, read_timeout=0.3).get_estimated_carbon_emissions(TimePeriod=SUMMER)
     server.truncate_next()
     # botocore takes JSON that ends too early for an answer without members: readers must insist on Results.
     assert "Results" not in client.get_estimated_carbon_emissions(TimePeriod=SUMMER)
