@@ -57,27 +57,23 @@ _PATTERNS: Final = tuple(
 
 
 class _Registry:
-    """The secrets of this run, compiled into one pattern whenever they change."""
+    """The secrets of this run, in all their spellings."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._forms: frozenset[str] = frozenset()
+        # Longest first, so that no part of a secret survives because another secret begins like it.
         # Replaced, never changed: readers take it without the lock.
-        self._pattern: re.Pattern[str] | None = None
+        self._forms: tuple[str, ...] = ()
 
     def add(self, values: Iterable[str]) -> None:
-        forms = frozenset(form for value in values for form in _forms(value) if len(form) >= _MIN_LENGTH)
+        forms = {form for value in values for form in _forms(value) if len(form) >= _MIN_LENGTH}
         with self._lock:
-            if forms <= self._forms:
-                return
-            self._forms |= forms
-            # Longest first, so that no part of a secret survives because another secret begins like it.
-            ordered = sorted(self._forms, key=len, reverse=True)
-            self._pattern = re.compile("|".join(map(re.escape, ordered)))
+            self._forms = tuple(sorted(forms.union(self._forms), key=len, reverse=True))
 
     def redact(self, text: str) -> str:
-        pattern = self._pattern
-        return text if pattern is None else pattern.sub(REDACTED, text)
+        for form in self._forms:
+            text = text.replace(form, REDACTED)
+        return text
 
 
 _registry = _Registry()
