@@ -72,6 +72,17 @@ def read(shelf: Shelf, kind: str, **options: Any) -> Run:
     return shelf.read(kind, select=(STREAM[kind], "deliveries"), **options)
 
 
+@pytest.mark.parametrize("name", ["bill[1]", "bill*", "bill?"])
+def test_a_name_that_looks_like_a_pattern_names_one_folder(shelf: Shelf, name: str) -> None:
+    shelf.cur2(PERIOD, data("cur2", rows=5), export=name)
+    for other in ("bill1", "billing"):
+        shelf.cur2(PERIOD, data("cur2", rows=7, seed=2), export=other)
+    exports = [{"name": "mine", "type": "cur2", "url": (shelf.root / "exports" / name).as_uri()}]
+    run = shelf.read(select=("cost_and_usage", "deliveries"), exports=exports)
+    assert [delivery["rows"] for delivery in run.records("deliveries")] == [5]
+    assert len(run.records("cost_and_usage")) == 5
+
+
 def without_manifests(shelf: Shelf, kind: str) -> None:
     name, prefix, *_ = KINDS[kind]
     shutil.rmtree(shelf.root / prefix / name / "metadata")

@@ -249,7 +249,7 @@ def test_a_damaged_file_is_one_error_that_names_it(tmp_path: Path, name: str) ->
 
 
 def test_even_a_panic_of_the_engine_is_such_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def panic(_: object) -> object:
+    def panic(_: object, **_options: object) -> object:
         raise pl.exceptions.PanicException("assertion failed")
 
     monkeypatch.setattr(scan.pl, "scan_parquet", panic)

@@ -102,10 +102,11 @@ class _ParquetSource:
     """A Parquet file, read slice by slice: memory stays bounded whatever the row groups are."""
 
     def __init__(self, path: Path, block_rows: int, at_once: int) -> None:
-        self._frame = pl.scan_parquet(path)
+        # A path, whatever stands in it, and never a pattern of paths.
+        self._frame = pl.scan_parquet(path, glob=False)
         self._block_rows = block_rows
         self._at_once = at_once
-        self.names = list(pl.read_parquet_schema(path))
+        self.names = self._frame.collect_schema().names()
 
     def blocks(self, names: Sequence[str]) -> Iterator[pl.DataFrame]:
         rows = self._frame.select(pl.len()).collect().item()
