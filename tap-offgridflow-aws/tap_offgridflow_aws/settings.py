@@ -18,6 +18,7 @@ from offgridflow_common.settings import (
     is_folder_url,
     parse_common,
     same_name_errors,
+    unknown_settings,
 )
 
 if TYPE_CHECKING:
@@ -32,6 +33,8 @@ _DEFAULT_SESSION_NAME = "tap-offgridflow-aws"
 _ROLE_ARN = re.compile(r"arn:aws[\w-]*:iam::\d{12}:role/[\w+=,.@/-]+")
 _SESSION_NAME = re.compile(r"[\w+=,.@-]{2,64}")
 _ACCOUNT_ID = re.compile(r"\d{12}")
+#: The services that are asked, by boto3's names.
+_SERVICES = ("s3", "sts", "sustainability", "bcm-data-exports", "cur")
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +102,8 @@ CONFIG_SCHEMA: dict[str, Any] = th.PropertiesList(
     th.Property(
         "aws_endpoint_urls",
         th.ObjectType(additional_properties=th.StringType),
-        description="Other endpoints by service: `s3`, `sts`, `sustainability`; plain http only to loopback.",
+        description="Other endpoints by service: `s3`, `sts`, `sustainability`, `bcm-data-exports`, `cur`; "
+        "plain http only to loopback.",
     ),
     th.Property(
         "exports",
@@ -190,8 +194,12 @@ def _credential_errors(config: Mapping[str, Any]) -> list[str]:
 
 
 def _endpoint_errors(config: Mapping[str, Any]) -> list[str]:
-    errors = []
-    for service, url in (config.get("aws_endpoint_urls") or {}).items():
+    urls: Mapping[str, str] = config.get("aws_endpoint_urls") or {}
+    errors = unknown_settings(
+        {f"aws_endpoint_urls.{service}": url for service, url in urls.items()},
+        {f"aws_endpoint_urls.{service}" for service in _SERVICES},
+    )
+    for service, url in urls.items():
         parts = urlsplit(url)
         if parts.scheme not in {"http", "https"} or not parts.hostname:
             errors.append(f"aws_endpoint_urls must hold http(s) URLs, got '{url}' for {service}")

@@ -326,6 +326,10 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "no folder": ({"spool_dir": "/does/not/exist"}, "spool_dir must be an existing folder"),
     "an unknown setting": ({"aws_acess_key_id": "x"}, "did you mean 'aws_access_key_id'?"),
+    "an endpoint of an unknown service": (
+        {"aws_endpoint_urls": {"S3": "https://s3.example.com"}},
+        "unknown setting 'aws_endpoint_urls.S3': did you mean 'aws_endpoint_urls.s3'?",
+    ),
 }
 
 
@@ -338,7 +342,12 @@ def test_settings_that_do_not_go_together_are_refused(
 
 
 def test_all_that_is_wrong_is_said_at_once(tap_config: Config) -> None:
-    apart = {"a token without keys", "an external id without a role", "a window without days"}
+    apart = {
+        "a token without keys",
+        "an external id without a role",
+        "a window without days",
+        "an endpoint of an unknown service",
+    }
     together = [name for name in WRONG if name not in apart]
     settings: dict[str, Any] = {}
     for name in together:
