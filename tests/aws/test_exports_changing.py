@@ -84,6 +84,20 @@ def test_a_manifest_that_is_replaced_after_the_last_file_counts(bench: Bench) ->
     is_only_current(bench, run, new)
 
 
+def test_a_delivery_that_is_replaced_after_it_was_read_keeps_no_other_from_being_told(bench: Bench) -> None:
+    """The manifest is read once for its rows, and once more to tell that they are complete."""
+    old = bench.publish("2026-08", items(5, "old"))
+    bench.publish(PERIOD, items(6, "other"))
+    change = call_first(lambda: bench.publish("2026-08", items(7, "new")))
+    bench.aws.proxy.inject(change, f"*{old.manifest_key}*", skip=1)
+    first = bench.run()
+    assert first.exit_code == 0, first.stderr
+    assert [(row["billing_period"], row["rows"]) for row in first.records("deliveries")] == [(PERIOD, 6)]
+    assert "was replaced after it was read" in first.stderr
+    second = bench.run(first.state)
+    assert [(row["billing_period"], row["rows"]) for row in second.records("deliveries")] == [("2026-08", 7)]
+
+
 def test_a_file_that_is_overwritten_without_a_new_manifest_is_a_delivery_under_way(bench: Bench) -> None:
     early = bench.publish("2026-08", items(5, "early"))
     delivery = bench.publish(PERIOD, items(20, "old"), mode="overwrite")

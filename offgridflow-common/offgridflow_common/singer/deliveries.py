@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 import polars as pl
 
 from offgridflow_common.columns import Column, Kind, polars_schema
+from offgridflow_common.errors import SourceChanged
 from offgridflow_common.singer.streams import OffGridFlowStream, Partition
 
 if TYPE_CHECKING:
@@ -83,7 +84,12 @@ class DeliveriesStream(OffGridFlowStream):
             and (readings := self._readings(manifest)) is not None
         ]
         for manifest, readings in sorted(ready, key=lambda item: item[0].info.modified):
-            yield self._partition(manifest, max((reading["rows"] for reading in readings), default=None))
+            try:
+                delivery = self._source.deliveries.open(manifest)
+            except SourceChanged:
+                self.log("%s was replaced after it was read: the next run reads what is new", manifest.label)
+                continue
+            yield self._partition(delivery, max((reading["rows"] for reading in readings), default=None))
 
     def _readings(self, manifest: Manifest) -> list[Mapping[str, Any]] | None:
         """What the selected streams have read of a delivery; None if one of them is not done."""
@@ -97,10 +103,9 @@ class DeliveriesStream(OffGridFlowStream):
             return None
         return [reading for reading in readings if reading is not None]
 
-    def _partition(self, manifest: Manifest, rows: int | None) -> Partition:
-        delivery = self._source.deliveries.open(manifest)
+    def _partition(self, delivery: Delivery, rows: int | None) -> Partition:
         return Partition(
-            label=manifest.label,
+            label=delivery.manifest.label,
             blocks=lambda: iter([self._row(delivery, rows)]),
             acknowledge=lambda _: self.bookmarks.mark_read(delivery, rows),
         )
