@@ -65,6 +65,21 @@ class UsageSource:
         return (*self.required, *self.optional)
 
 
+def owner() -> pl.Expr:
+    """Whose usage a group is: ``payer/account``, or the payer alone where it is the account, too, or none is.
+
+    Null without a payer. An export of a member of an organisation names the organisation's payer, and holds
+    the member's usage alone.
+    """
+    payer, account = pl.col("payer_id"), pl.col("account_id")
+    return (
+        pl.when(account.is_null() | (account == payer))
+        .then(payer)
+        .otherwise(pl.format("{}/{}", payer, account))
+        .alias("owner")
+    )
+
+
 def usage_groups(lines: pl.LazyFrame, source: UsageSource, grain: str) -> pl.LazyFrame:
     """Physical usage summed to grain, payer, account, region, service, usage type, unit and currency.
 
@@ -142,7 +157,7 @@ def usage_activities(  # noqa: PLR0913 - what, how it was found, from where, in 
             activity_type=pl.lit(USAGE),
             source=pl.lit(source.name),
             data_quality=pl.lit("measured"),
-            external_id=bill,
+            external_id=pl.format("{}/{}", owner().fill_null(delivery.export.name), pl.lit(delivery.period)),
             import_batch_id=pl.lit(batch_of(retrieved_at, delivery.delivery_id)),
         )
     )

@@ -122,6 +122,34 @@ def test_only_physical_usage_counts(bench: Bench) -> None:
     assert record["metadata"]["line_items"] == "3"
 
 
+def test_what_is_told_of_an_instance_a_second_time_is_not_counted_again(bench: Bench) -> None:
+    """Tasks and pods have their part of an instance, capacity that is reserved is used or is not."""
+    lines: list[tuple[str, float, float, str | None]] = [
+        ("BoxUsage:m5.large", 15, 1.5, ""),
+        ("UnusedBox:m5.large", 5, 0.5, None),
+        ("Reservation:m5.large", 20, 0, None),
+        ("EUC1-DedicatedRes:m5.large", 20, 0, None),
+        ("USE1-EKS-EC2-vCPU-Hours", 30, 0, "i-0123456789abcdef0"),
+        ("Pod-Hours", 60, 0, "arn:aws:ec2:us-east-1:111122223333:instance/i-0123456789abcdef0"),
+        ("ECS-EC2-GB-Hours", 60, 0, None),
+        ("Fargate-GB-Hours", 8, 0.25, ""),
+    ]
+    types, amounts, costs, parents = zip(*lines, strict=True)
+    table = usage(
+        line_item_usage_type=list(types),
+        line_item_usage_amount=list(amounts),
+        line_item_unblended_cost=list(costs),
+        split_line_item_parent_resource_id=list(parents),
+    )
+    bench.publish(PERIOD, table, chunks=1)
+    found = {row["metadata"]["usage_type"]: (row["quantity"], row["cost"]) for row in activities(bench)}
+    assert found == {
+        "BoxUsage:m5.large": (15, 1.5),
+        "UnusedBox:m5.large": (5, 0.5),
+        "Fargate-GB-Hours": (8, 0.25),
+    }
+
+
 def test_the_free_tier_and_usage_of_nothing_are_kept(bench: Bench) -> None:
     table = usage(
         line_item_usage_type=["free", "none"],
@@ -282,7 +310,10 @@ def test_ids_stay_the_same_over_runs_orders_and_restatements(bench: Bench) -> No
     for rows, delivery in zip((first, reordered, doubled), delivered, strict=True):
         (batch,) = {row["import_batch_id"] for row in rows.values()}
         assert batch.endswith(f"/{delivery.execution_id}")
-    assert {row["external_id"] for row in doubled.values()} == {f"{PAYER}/{PERIOD}"}
+    assert {row["external_id"] for row in doubled.values()} == {
+        f"{PAYER}/{PERIOD}" if account == PAYER else f"{PAYER}/{account}/{PERIOD}"
+        for account in {row["account_id"] for row in doubled.values()}
+    }
 
 
 def by_id(records: list[Message]) -> dict[str, Message]:
@@ -305,6 +336,27 @@ def test_a_payers_month_that_two_exports_hold_is_counted_once(bench: Bench) -> N
     assert of_activities(activities(bench, exports=exports)) == of_activities(
         activities(bench, exports=exports[:1])
     )
+
+
+def test_members_of_one_organisation_each_export_their_own_usage(bench: Bench) -> None:
+    """Their exports name one payer, the organisation; what a third holds again counts once."""
+    members = {name: [account] for name, account in zip(("one", "two"), ACCOUNTS, strict=False)}
+    for name, accounts in (members | {"both": [*members["one"], *members["two"]]}).items():
+        payers = ["999900001111"] * len(accounts)
+        table = usage(line_item_usage_account_id=accounts, bill_payer_account_id=payers)
+        bench.publish(PERIOD, table, prefix=name, chunks=1)
+    exports = [
+        {"name": name, "type": "cur2", "url": f"s3://{bench.bucket}/{name}/{EXPORT}"}
+        for name in (*members, "both")
+    ]
+    run = run_of(bench, exports=exports)
+    found = [(row["account_id"], row["metadata"]["export"]) for row in run.records("activities")]
+    assert sorted(found) == sorted((account, name) for name, (account,) in members.items())
+    assert {row["external_id"] for row in run.records("activities")} == {
+        f"999900001111/{account}/{PERIOD}" for (account,) in members.values()
+    }
+    (left_out,) = [line for line in run.stderr.splitlines() if "left out here" in line]
+    assert left_out.startswith(f"both {PERIOD}")
 
 
 def test_activities_have_the_columns_of_their_schema_in_order_and_text_as_metadata(bench: Bench) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gzip
+from collections import Counter
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -12,14 +14,15 @@ from tests.aws import truth
 from tests.aws.shelf import Shelf, emitted, plain
 from tests.export_files import sums
 from tests.local_clouds.carbon_export import PARTITIONS, PAYER, TIMES, carbon_columns, carbon_table
-from tests.local_clouds.sustainability import EMISSIONS_TYPES, demo_emissions
+from tests.local_clouds.sustainability import EMISSIONS_TYPES, SourceRow, demo_emissions
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
     from tests.aws.conftest import Config, RunTap
-    from tests.local_clouds.sustainability import SourceRow, SustainabilityServer
+    from tests.aws.driving import Run, State
+    from tests.local_clouds.sustainability import SustainabilityServer
 
     Row = dict[str, Any]
 
@@ -245,6 +248,49 @@ def test_what_several_payers_are_told_of_an_account_is_one_fact(shelf: Shelf) ->
     assert [record["quantity"] for record in records] == [0.246] * 5
 
 
+def told_by(shelf: Shelf, organisation: str, account: str, version: str, tonnes: str = "1") -> None:
+    """Deliver an organisation's export with one account."""
+    row = SourceRow(account, "us-east-1", "AmazonEC2", dict.fromkeys(EMISSIONS_TYPES, Decimal(tonnes)))
+    data = carbon_table(MONTH, [row], model_version=version)
+    shelf.carbon(MONTH, data, model_version=version, export=organisation)
+
+
+def of_organisations(shelf: Shelf, state: State | None = None) -> Run:
+    exports = [{"type": "carbon", "url": shelf.url("exports", name)} for name in ("org-a", "org-b")]
+    return shelf.read(select=EMISSIONS, exports=exports, state=state)
+
+
+def test_each_of_two_organisations_has_its_emissions_whichever_model_they_are_of(shelf: Shelf) -> None:
+    """One has its month of the newer model already, the other not yet."""
+    told_by(shelf, "org-a", ACCOUNTS[0], "v3.0.0")
+    told_by(shelf, "org-b", ACCOUNTS[1], "v3.0.1")
+    records = of_organisations(shelf).records("activities")
+    assert Counter((row["account_id"], row["model_version"]) for row in records) == {
+        (ACCOUNTS[0], "v3.0.0"): 5,
+        (ACCOUNTS[1], "v3.0.1"): 5,
+    }
+
+
+@pytest.mark.parametrize(
+    ("versions", "newer"), [(("v3.0.10", "v3.0.9"), "org-a"), (("v3.0.9", "v3.0.10"), "org-b")]
+)
+def test_an_account_that_two_exports_tell_of_is_taken_from_the_newer_model(
+    shelf: Shelf, versions: tuple[str, str], newer: str
+) -> None:
+    """It moved to another organisation, or one organisation has two exports."""
+    tonnes = dict(zip(("org-a", "org-b"), ("1", "2"), strict=True))
+    for name, version in zip(tonnes, versions, strict=True):
+        told_by(shelf, name, ACCOUNTS[0], version, tonnes[name])
+    run = of_organisations(shelf)
+    quantities = [row["quantity"] for row in run.records("activities")]
+    assert quantities == [1000.0 * int(tonnes[newer])] * 5
+    (left_out,) = [line for line in run.stderr.splitlines() if "left out here" in line]
+    assert left_out.endswith(ACCOUNTS[0])
+    older = next(name for name in tonnes if name != newer)
+    told_by(shelf, older, ACCOUNTS[0], "v3.0.9", "4")
+    assert of_organisations(shelf, run.state).records("activities") == []
+
+
 def test_the_api_is_not_asked_for_emissions_where_an_export_is_configured(
     shelf: Shelf, sustainability: SustainabilityServer
 ) -> None:
@@ -264,6 +310,22 @@ def test_an_old_export_without_scopes_makes_no_activities_and_says_so(shelf: She
     assert run.records(STREAM)
     assert "no emissions by scope" in run.stderr
     assert len(run.records("deliveries")) == 1
+
+
+@pytest.mark.parametrize("way", ["null", "left out"])
+def test_a_scope_that_is_not_there_takes_no_other_with_it(shelf: Shelf, way: str) -> None:
+    """Which columns AWS fills is not documented, and a query may select some."""
+    value, whole = "total_scope_1_emissions_value", table()
+    nothing = pa.nulls(whole.num_rows, pa.float64())
+    index = whole.schema.get_field_index(value)
+    part = whole.set_column(index, value, nothing) if way == "null" else whole.drop_columns([value])
+    shelf.carbon(MONTH, part)
+    run = shelf.read("carbon", select=EMISSIONS)
+    of_scopes = sums(run.records("activities"), ("scope", "accounting_method"), "quantity")
+    assert set(of_scopes) == {
+        (scope, method) for scope in (2, 3) for method in ("location_based", "market_based")
+    }
+    assert "no emissions by scope" not in run.stderr
 
 
 def test_a_query_that_left_the_version_out_has_that_of_its_partition(shelf: Shelf) -> None:

@@ -196,7 +196,25 @@ def test_activities_hold_the_consumed_quantity_and_the_billed_cost_of_usage(
     assert sums(flat, of_record, "cost") == sums(usage, of_file, "BilledCost")
     assert sum(int(record["metadata"]["line_items"]) for record in records) == len(usage)
     assert {record["activity_type"] for record in records} == {"usage"}
-    assert {record["external_id"] for record in records} == {f"{PAYER}/{PERIOD}"}
+    for record in records:
+        bill = PAYER if record["account_id"] == PAYER else f"{PAYER}/{record['account_id']}"
+        assert record["external_id"] == f"{bill}/{PERIOD}"
+
+
+def test_edge_locations_are_no_region_whether_the_service_has_a_code_or_only_a_name(shelf: Shelf) -> None:
+    table = small(
+        x_ServiceCode=["AmazonCloudFront", None, None],
+        ServiceName=["Amazon CloudFront", "Amazon CloudFront", "Amazon EC2"],
+        SkuMeter=["EU-DataTransfer-Out-Bytes"] * 3,
+    )
+    shelf.focus(PERIOD, table)
+    records = shelf.read("focus", select=USAGE).records("activities")
+    places = {(record["service_code"], record["region"], record["location"]) for record in records}
+    assert places == {
+        ("AmazonCloudFront", None, "GLOBAL"),
+        ("Amazon CloudFront", None, "GLOBAL"),
+        ("Amazon EC2", "eu-west-1", "EU-WEST"),
+    }
 
 
 def test_activities_take_names_and_categories_from_the_export(shelf: Shelf) -> None:

@@ -44,5 +44,8 @@ def test_the_example_export_is_one_that_aws_would_take() -> None:
     assert query
     columns = set(query[1].split(", "))
     assert columns <= {column.name for column in AWS.streams["cost_and_usage"].columns}
-    # Of a map, one member may be all that is needed.
-    assert {name.partition(".")[0] for name in USAGE_SOURCES["cur2"].columns} <= columns
+    # Of a map, one member may be all that is needed; what is only there with an option is not in the query.
+    wanted = {name.partition(".")[0] for name in USAGE_SOURCES["cur2"].columns}
+    assert wanted - columns == {"split_line_item_parent_resource_id"}
+    options = export["DataQuery"]["TableConfigurations"]["COST_AND_USAGE_REPORT"]
+    assert options["INCLUDE_SPLIT_COST_ALLOCATION_DATA"] == "FALSE"

@@ -44,7 +44,10 @@ def test_a_month_of_activities_is_whole_or_absent_while_it_is_replaced(
     run = provider.read(COSTS, day(5))
     warehouses.load(half_loaded(run.messages, "activities", rows))
     assert warehouses.ask(USAGE) == [other]
-    assert warehouses.ask(STATES) == [(f"{PAYER}/{SEPTEMBER}", "loading"), (f"{PAYER}/{OCTOBER}", "current")]
+    assert warehouses.ask(STATES) == [
+        (f"{PAYER}/{ACCOUNT}/{SEPTEMBER}", "loading"),
+        (f"{PAYER}/{ACCOUNT}/{OCTOBER}", "current"),
+    ]
     warehouses.load(run.messages)
     assert warehouses.ask(USAGE) == [
         ("AWSLambda", 2.0, 2.0),
@@ -83,7 +86,7 @@ def test_a_delivery_that_was_replaced_while_it_was_read_never_counts(
     warehouses.load(provider.read_as_another(COSTS, day(3)).messages)
     warehouses.install()
     assert warehouses.ask(USAGE) == [("AmazonS3", 2.0, 20.0)]
-    assert warehouses.ask(STATES) == [(f"{PAYER}/{SEPTEMBER}", "current")]
+    assert warehouses.ask(STATES) == [(f"{PAYER}/{ACCOUNT}/{SEPTEMBER}", "current")]
 
 
 def test_activities_that_are_read_again_by_day_replace_those_by_month(
@@ -158,7 +161,7 @@ def test_usage_that_moves_to_another_export_counts_once(
     provider.deliver("new", new, day(delivered))
     warehouses.load(provider.read(COSTS, day(5)).messages)
     assert warehouses.ask(USAGE) == [("AmazonEC2", 1.0, 10.0), ("AmazonS3", 2.0, 20.0)]
-    assert warehouses.ask(STATES) == [(f"{PAYER}/{SEPTEMBER}", "current")]
+    assert warehouses.ask(STATES) == [(f"{PAYER}/{ACCOUNT}/{SEPTEMBER}", "current")]
     provider.deliver("old", old[kind].slice(0, 1), day(6))
     warehouses.load(provider.read(COSTS, day(7)).messages)
     assert warehouses.ask(USAGE) == [("AmazonEC2", 1.0, 10.0), ("AmazonS3", 2.0, 20.0)]

@@ -12,7 +12,7 @@ from offgridflow_common.activity import ACTIVITY_COLUMNS
 from offgridflow_common.activity_mapping import Mapping
 from offgridflow_common.singer.reading import ExportSource, Reading, delivery_blocks, pending_deliveries
 from offgridflow_common.singer.streams import OffGridFlowStream, Partition
-from offgridflow_common.usage import UsageSource, merge_groups, usage_activities, usage_groups
+from offgridflow_common.usage import UsageSource, merge_groups, owner, usage_activities, usage_groups
 
 if TYPE_CHECKING:
     import collections.abc
@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 
 #: Rows that are grouped at once: few columns, so a block may be larger than one that is written.
 _GROUP_ROWS = 50_000
+
+#: So many of a list are named in the log.
+_NAMES_SHOWN = 10
 
 #: Blocks that are read at once: to read one, with its maps, takes longer than to group it.
 _BLOCKS_AT_ONCE = 2
@@ -48,7 +51,7 @@ class ActivitySource(ExportSource, Protocol):
 class ActivitiesStream(OffGridFlowStream, abc.ABC):
     """Usage of exports, and what else a provider reports, in OffGridFlow's one schema.
 
-    No usage is taken twice: where several exports cover a payer's month, it comes from the one whose type
+    No usage is taken twice: where several exports cover an account's month, it comes from the one whose type
     counts first, then in the order of the settings.
 
     Attributes:
@@ -150,9 +153,11 @@ class ActivitiesStream(OffGridFlowStream, abc.ABC):
         blocks = self.blocks(delivery, table, source.columns, reading)
         found = merge_groups(usage_groups(block.lazy(), source, grain).collect() for block in blocks)
         if found is None:
-            reading.notes["payers"] = []
+            reading.notes["owners"] = []
             return
-        groups = self._not_taken_yet(found, delivery, reading)
+        self._complain_of_unknown_payers(found, delivery)
+        whose = found.select(owner()).to_series()
+        groups = self.not_taken_yet(found, whose, delivery, reading, manifests=self._usage_manifests())
         if negative := groups.filter(pl.col("quantity") < 0).height:
             self.logger.warning(
                 "%s: %d of %d groups of usage are negative in sum and make no activity",
@@ -165,21 +170,41 @@ class ActivitiesStream(OffGridFlowStream, abc.ABC):
         )
         yield activities.select(self.wanted)
 
-    def _not_taken_yet(self, groups: pl.DataFrame, delivery: Delivery, reading: Reading) -> pl.DataFrame:
-        """The groups of payers whose month was not taken from an export that counts first."""
+    def not_taken_yet(
+        self,
+        rows: pl.DataFrame,
+        whose: pl.Series,
+        delivery: Delivery,
+        reading: Reading,
+        *,
+        manifests: Iterable[Manifest],
+    ) -> pl.DataFrame:
+        """The rows of owners whose month was not taken from an export that counts first; noted as taken now.
+
+        Args:
+            rows: Of a delivery.
+            whose: Whose each row is; rows of nobody stay.
+            delivery: What they were read from.
+            reading: Remembers the owners.
+            manifests: All that are read, those that count first before the others.
+        """
         taken: set[str] = set()
-        for manifest in self._usage_manifests():
+        for manifest in manifests:
+            if manifest.period != delivery.period:
+                continue
             if manifest.export == delivery.export:
                 break
-            if manifest.period == delivery.period:
-                taken.update(self.bookmarks.of(manifest).get("payers", ()))
-        payers = set(groups["payer_id"].drop_nulls().unique())
-        if again := sorted(payers & taken):
+            taken.update(self.bookmarks.of(manifest).get("owners", ()))
+        owners = set(whose.drop_nulls().unique())
+        again = sorted(owners & taken)
+        if again:
             self.logger.warning(
-                "%s: usage of payer %s is taken from another export and left out here",
-                delivery.manifest.label,
-                ", ".join(again),
+                "%s: taken from another export and left out here: %s", delivery.manifest.label, _listed(again)
             )
+        reading.notes["owners"] = sorted(owners - taken)
+        return rows.filter(~whose.is_in(again).fill_null(value=False))
+
+    def _complain_of_unknown_payers(self, groups: pl.DataFrame, delivery: Delivery) -> None:
         if groups["payer_id"].null_count() and self._is_covered_twice(delivery.period):
             self.logger.warning(
                 "%s does not name its payers: if another export covers them, too, their usage counts twice; "
@@ -187,8 +212,12 @@ class ActivitiesStream(OffGridFlowStream, abc.ABC):
                 delivery.manifest.label,
                 self.usage_sources[delivery.export.type].payer,
             )
-        reading.notes["payers"] = sorted(payers - taken)
-        return groups.filter(~pl.col("payer_id").is_in(again) | pl.col("payer_id").is_null())
 
     def _is_covered_twice(self, period: str) -> bool:
         return sum(manifest.period == period for manifest in self._usage_manifests()) > 1
+
+
+def _listed(names: Sequence[str]) -> str:
+    """Names for the log; of many, the first."""
+    more = len(names) - _NAMES_SHOWN
+    return ", ".join(names[:_NAMES_SHOWN]) + (f" and {more} more" if more > 0 else "")

@@ -60,6 +60,16 @@ def emission_activities(rows: pl.DataFrame, mapping: Mapping, retrieved_at: date
     return reported_emissions(facts, mapping)
 
 
+def has_scopes(rows: pl.DataFrame) -> bool:
+    """Whether any row of a carbon export has emissions of any scope.
+
+    Args:
+        rows: The :data:`CARBON_EXPORT_COLUMNS` of its rows.
+    """
+    values = (rows[f"total_{scope}_emissions_value"] for scope, _, _ in _SCOPES)
+    return any(column.null_count() < rows.height for column in values)
+
+
 def carbon_export_activities(
     rows: pl.DataFrame, delivery: Delivery, mapping: Mapping, retrieved_at: datetime
 ) -> pl.DataFrame:

@@ -13,15 +13,23 @@ from offgridflow_common.usage import UsageSource
 #: The line item types that are physical usage; all others are money only.
 PHYSICAL_USAGE = ("Usage", "DiscountedUsage", "SavingsPlanCoveredUsage")
 
+#: Usage types of what other lines tell, too. Capacity that is reserved costs nothing: what was used of it,
+#: and what was not, have lines of their own. So has an instance, whose parts tasks and pods are told by split
+#: cost allocation; these lines also name it, if the export has that column.
+_TOLD_TWICE = ("Reservation:", "DedicatedRes:", "ECS-EC2-", "EKS-EC2-")
+
 _SOURCE = "aws_cost_and_usage"
 
 _REGION_PREFIX = re.compile(r"^([A-Z]{2,4}\d{1,2}|EU)-")
-#: Here the prefix of a usage type names a group of edge locations, not a region.
-_EDGE_SERVICES = frozenset({"AmazonCloudFront"})
+#: Here the prefix of a usage type names a group of edge locations, not a region. FOCUS exports without
+#: service codes have the name.
+_EDGE_SERVICES = frozenset({"AmazonCloudFront", "Amazon CloudFront"})
 
 
 def _cur_lines(lines: pl.LazyFrame) -> pl.LazyFrame:
-    return lines.filter(pl.col("line_item_line_item_type").is_in(PHYSICAL_USAGE)).select(
+    is_usage = pl.col("line_item_line_item_type").is_in(PHYSICAL_USAGE)
+    is_part = (pl.col("split_line_item_parent_resource_id") != "").fill_null(value=False)
+    return lines.filter(is_usage & ~is_part & _is_told_once("line_item_usage_type")).select(
         pl.col("line_item_usage_start_date").alias("period_start"),
         pl.col("bill_payer_account_id").alias("payer_id"),
         pl.col("line_item_usage_account_id").alias("account_id"),
@@ -47,7 +55,7 @@ def _cur_lines(lines: pl.LazyFrame) -> pl.LazyFrame:
 
 def _focus_lines(lines: pl.LazyFrame) -> pl.LazyFrame:
     is_usage = (pl.col("charge_category") == "Usage") & pl.col("consumed_quantity").is_not_null()
-    return lines.filter(is_usage).select(
+    return lines.filter(is_usage & _is_told_once("x_usage_type", "sku_meter")).select(
         pl.col("charge_period_start").alias("period_start"),
         pl.col("billing_account_id").alias("payer_id"),
         pl.col("sub_account_id").alias("account_id"),
@@ -61,6 +69,11 @@ def _focus_lines(lines: pl.LazyFrame) -> pl.LazyFrame:
         pl.col("consumed_quantity").alias("quantity"),
         pl.col("billed_cost").alias("cost"),
     )
+
+
+def _is_told_once(*usage_types: str) -> pl.Expr:
+    """Whether no other line tells the same usage, by the first of these columns that is given."""
+    return ~pl.coalesce(usage_types).str.contains_any(_TOLD_TWICE).fill_null(value=False)
 
 
 def _with_region_of_prefix(groups: pl.DataFrame, mapping: Mapping) -> pl.DataFrame:
@@ -107,6 +120,7 @@ _CUR = UsageSource(
         "product_from_region_code",
         "product_region_code",
         "product_to_region_code",
+        "split_line_item_parent_resource_id",
     ),
     lines=_cur_lines,
     places=_with_region_of_prefix,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
@@ -13,6 +13,7 @@ from tap_offgridflow_aws.activities.reported import (
     CARBON_EXPORT_COLUMNS,
     carbon_export_activities,
     emission_activities,
+    has_scopes,
     water_activities,
 )
 from tap_offgridflow_aws.activities.usage import USAGE_SOURCES
@@ -36,8 +37,10 @@ class AwsActivitiesStream(ActivitiesStream):
     """Emissions, water and usage, each from its own source, period by period.
 
     No fact is taken twice. Where a carbon export is configured, emissions come from it, of each month those
-    of the newest model version, and otherwise from the API. Where several exports of cost cover a payer's
-    month, usage comes from one: CUR 2.0 before legacy CUR before FOCUS, then in the order of the settings.
+    of the newest model version, and otherwise from the API; where several cover an account's month, from the
+    one with the newest version, then in the order of the settings. Where several exports of cost cover an
+    account's month, usage comes from one: CUR 2.0 before legacy CUR before FOCUS, then in the order of the
+    settings.
     """
 
     provider = "aws"
@@ -55,9 +58,9 @@ class AwsActivitiesStream(ActivitiesStream):
         self._source = source
 
     def reads(self, manifest: Manifest) -> bool:
-        """Whether activities are made of a delivery: not of months that a newer model version has."""
+        """Whether activities are made of a delivery: not of months that the export has of a newer version."""
         if manifest.export.type in _CARBON:
-            return manifest in self._newest_versions()
+            return manifest in self._emission_manifests()
         return super().reads(manifest)
 
     def reported(self) -> Iterable[Callable[[], Iterator[Partition]]]:
@@ -70,22 +73,17 @@ class AwsActivitiesStream(ActivitiesStream):
     def _emissions(self) -> Iterator[Partition]:
         if not self._source.deliveries.of_types(_CARBON):
             return self._report(EMISSIONS, emission_activities)
-        return self.deliveries(self._newest_versions(), self._exported_emissions)
+        return self.deliveries(self._emission_manifests(), self._exported_emissions)
 
-    def _newest_versions(self) -> list[Manifest]:
-        """The manifests of the carbon exports, of each month those of the newest model version."""
-        manifests = [
-            manifest
-            for export in self._source.deliveries.of_types(_CARBON)
-            for manifest in self._source.deliveries.manifests(export)
-        ]
-        newest: dict[str, str] = {}
-        for manifest in manifests:
-            versions = (newest.get(manifest.period, ""), manifest.model_version or "")
-            newest[manifest.period] = max(versions, key=version_key)
-        return [
-            manifest for manifest in manifests if (manifest.model_version or "") == newest[manifest.period]
-        ]
+    def _emission_manifests(self) -> list[Manifest]:
+        """Of each carbon export and month the newest model version; in a month, newer ones come first."""
+        newest: dict[tuple[str, str], Manifest] = {}
+        for export in self._source.deliveries.of_types(_CARBON):
+            for manifest in self._source.deliveries.manifests(export):
+                key = (manifest.period, export.name)
+                newest[key] = max(newest.get(key, manifest), manifest, key=_version)
+        by_version = sorted(newest.values(), key=_version, reverse=True)
+        return sorted(by_version, key=lambda manifest: manifest.period)
 
     def _report(self, report: Report, make: Callable[..., pl.DataFrame]) -> Iterator[Partition]:
         shape = partial(make, mapping=self.mapping, retrieved_at=self._source.started_at)
@@ -97,8 +95,11 @@ class AwsActivitiesStream(ActivitiesStream):
         blocks = list(self.blocks(delivery, CARBON_EXPORT, CARBON_EXPORT_COLUMNS, reading))
         if not blocks:
             return
-        rows = pl.concat(blocks)
-        if rows["total_scope_1_emissions_value"].null_count() == rows.height:
+        told = pl.concat(blocks)
+        rows = self.not_taken_yet(
+            told, told["usage_account_id"], delivery, reading, manifests=self._emission_manifests()
+        )
+        if not has_scopes(rows):
             self.logger.warning(
                 "%s has no emissions by scope, as exports of before October 2025 have none: no activities "
                 "are made of it; create the carbon export anew to have them",
@@ -107,3 +108,7 @@ class AwsActivitiesStream(ActivitiesStream):
             return
         activities = carbon_export_activities(rows, delivery, self.mapping, self._source.started_at)
         yield activities.select(self.wanted)
+
+
+def _version(manifest: Manifest) -> tuple[Any, ...]:
+    return version_key(manifest.model_version or "")
