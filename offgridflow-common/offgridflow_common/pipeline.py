@@ -12,7 +12,7 @@ from offgridflow_common.retry import cancelled
 
 if TYPE_CHECKING:
     import threading
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable, Iterator
 
     from offgridflow_common.clock import Clock
     from offgridflow_common.observability import Telemetry
@@ -83,6 +83,17 @@ class RequestPipeline:
         """
         if not self.clock.sleep(seconds, self._cancel):
             raise cancelled()
+
+    def unless_cancelled(self, parts: Iterable[T]) -> Iterator[T]:
+        """The parts of what takes long to arrive, such as a large file.
+
+        Raises:
+            Cancelled: The run was asked to stop, before or meanwhile.
+        """
+        for part in parts:
+            if self._cancel is not None and self._cancel.is_set():
+                raise cancelled()
+            yield part
 
     def call(
         self,

@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_CHUNK_BYTES = 1024**2
-
 
 class S3Store:
     """A bucket as an object store.
@@ -80,7 +78,7 @@ class S3Store:
     def download(self, info: ObjectInfo, target: Path) -> None:
         """Write an object to a file; a body that breaks is fetched again from its beginning."""
         where = self.uri(info.key)
-        self._get(info, lambda body: save(body.iter_chunks(_CHUNK_BYTES), info, target, where))
+        self._get(info, lambda body: save(self._client.chunks(body), info, target, where))
 
     def _get(self, info: ObjectInfo, consume: Callable[[Any], T]) -> T:
         def send(client: Any) -> T:  # noqa: ANN401 - boto3 makes its clients at run time

@@ -118,6 +118,10 @@ class AwsClient:
         for page in self.pager.pages(fetch):
             yield from page.items
 
+    def chunks(self, body: Any) -> Iterator[bytes]:  # noqa: ANN401 - botocore's
+        """The body of an answer, until the run is asked to stop."""
+        return self._pipeline.unless_cancelled(body.iter_chunks(_CHUNK_BYTES))
+
     def attempt(self, service: str, operation: str, asked: str, send: Callable[[Any], T]) -> T:
         """Run ``send`` through the pipeline: the request, and the reading of its body.
 

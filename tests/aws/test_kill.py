@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 import signal
+import time
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
@@ -181,6 +182,24 @@ def test_a_run_that_waits_to_ask_again_ends_at_once_when_it_is_asked_to(
     bench.aws.proxy.inject(busy, "*-00002.*", times=100)
     stdout, _ = running.communicate(timeout=20)
     assert len(asked_to_wait) == 1
+    assert Run(stdout, "", running.returncode, LINE_ITEMS).messages[-1]["type"] == "STATE"
+    assert list(spool_dir.iterdir()) == []
+
+
+def test_a_run_that_fetches_a_large_file_ends_without_waiting_for_it(
+    bench: Bench, start_tap: StartTap, spool_dir: Path
+) -> None:
+    published = bench.publish("2026-09", 30, chunks=3)
+    bench.s3.put_object(Bucket=bench.bucket, Key=published.data_keys[1], Body=bytes(32 * 1024**2))
+    manifest = bench.s3.get_object(Bucket=bench.bucket, Key=published.manifest_key)["Body"].read()
+    bench.s3.put_object(Bucket=bench.bucket, Key=published.manifest_key, Body=manifest)
+    running = start_tap(bench.config(), select=["cost_and_usage"])
+    # Half a minute at least, of blocks of 64 KiB.
+    slow = Fault(call=lambda: running.send_signal(signal.SIGTERM), drip=0.06)
+    bench.aws.proxy.inject(slow, "*-00002.*")
+    started = time.monotonic()
+    stdout, _ = running.communicate(timeout=SECONDS)
+    assert time.monotonic() - started < 20
     assert Run(stdout, "", running.returncode, LINE_ITEMS).messages[-1]["type"] == "STATE"
     assert list(spool_dir.iterdir()) == []
 

@@ -247,6 +247,16 @@ def test_a_wait_lasts_as_long_as_it_is_told_unless_the_run_is_cancelled() -> Non
     assert world.clock.monotonic() == 31
 
 
+def test_what_arrives_in_parts_ends_with_the_part_that_a_cancelled_run_was_at() -> None:
+    world = World()
+    assert list(world.pipeline.unless_cancelled(["a", "b"])) == ["a", "b"]
+    parts = world.pipeline.unless_cancelled(["a", "b"])
+    assert next(parts) == "a"
+    world.cancel.set()
+    with pytest.raises(Cancelled):
+        next(parts)
+
+
 def test_a_request_that_costs_more_than_the_bucket_holds_is_a_bug() -> None:
     with pytest.raises(ValueError, match="capacity"):
         World(capacity=5).call("never reached", cost=6)

@@ -45,7 +45,10 @@ class StorageRequest:
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """What happens to a request: first the delay and the call, then an error, or the answer cut short."""
+    """What happens to a request: first the delay and the call, then an error, or the answer cut short.
+
+    `drip` is how long each block of the answer takes.
+    """
 
     delay: float = 0.0
     call: Callable[[], None] | None = None
@@ -55,6 +58,7 @@ class Fault:
     headers: Mapping[str, str] = field(default_factory=dict)
     keep_bytes: int | None = None
     reset: bool = False
+    drip: float = 0.0
 
 
 RESET = Fault(reset=True)
@@ -230,26 +234,27 @@ class _Handler(QuietHandler):
                 self.send_header("Connection", "close")
                 self.close_connection = True
             self.end_headers()
-            sent = self._copy_body(answer, fault.keep_bytes, seen, answer.status)
+            sent = self._copy_body(answer, fault, seen, answer.status)
             if fault.keep_bytes is not None and sent < int(length or 0):
                 self.close_connection = True
         finally:
             upstream.close()
 
     def _copy_body(
-        self, answer: http.client.HTTPResponse, keep: int | None, seen: dict[str, Any], status: int
+        self, answer: http.client.HTTPResponse, fault: Fault, seen: dict[str, Any], status: int
     ) -> int:
         """Pass the body on; record the request before the last bytes tell the client that it is complete."""
         sent = 0
         block = answer.read(COPY_BYTES)
         while block:
-            if keep is not None:
-                block = block[: keep - sent]
+            if fault.keep_bytes is not None:
+                block = block[: fault.keep_bytes - sent]
             following = answer.read(COPY_BYTES) if block else b""
             sent += len(block)
             if not following:
                 break
             self.wfile.write(block)
+            time.sleep(fault.drip)
             block = following
         self.proxy._record(StorageRequest(**seen, status=status, bytes=sent))
         self.wfile.write(block)
