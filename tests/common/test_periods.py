@@ -172,6 +172,22 @@ def test_a_model_version_that_is_taken_back_during_an_interrupted_re_reading_is_
     assert source.run(end="2026-07") == ["2026-06", *months("2026-01", "2026-05")]
 
 
+@pytest.mark.parametrize("recalculated_first", [months("2026-09", "2026-11"), months("2026-01", "2026-02")])
+def test_all_history_is_read_until_all_of_it_is_of_the_new_version(recalculated_first: list[str]) -> None:
+    """The provider takes days for all months."""
+    source = Source(published("2026-11"))
+    source.run(lookback=3)
+    source.published |= dict.fromkeys([*recalculated_first, "2026-11"], "v2.0.0")
+    everything = months("2026-01", "2026-11")
+    for _ in range(2):
+        assert set(source.run(lookback=3)) >= set(everything)
+        assert source.state["model_version"] is None
+    source.published = published("2026-11", "v2.0.0")
+    assert set(source.run(lookback=3)) >= set(everything)
+    assert source.state["model_version"] == "v2.0.0"
+    assert source.run(lookback=3) == months("2026-09", "2026-11")
+
+
 def test_a_version_that_changes_during_an_interrupted_first_run_is_noticed() -> None:
     source = Source(published("2026-06"))
     source.run(end="2026-07", stop_after=4)

@@ -76,7 +76,7 @@ class VersionedPeriods:
 
     New periods and those of the lookback are read first. If they show another model version than the one
     that the bookmark names, all older periods follow, and only then the bookmark names the new version; a
-    run that ends in between starts them again.
+    run that ends in between, or finds some of them of the old one still, has the next start them again.
 
     Args:
         history: What there is to read.
@@ -154,7 +154,9 @@ class VersionedPeriods:
         if self._begun_at is None or self._leaves_gap or self._history.start < self._begun_at:
             values["history_start"] = _text(self._history.start)
         if self._seen:
-            values["model_version"] = self._newest_version()
+            # A provider that is halfway through with a new version has some months of the old one still.
+            is_mixed = len(set(self._seen.values())) > 1
+            values["model_version"] = None if is_mixed else self._newest_version()
         self._remember(values)
 
     def _resume_at(self) -> datetime:
