@@ -57,10 +57,19 @@ def discover_exports(
 def _named_apart(
     found: Sequence[ExportSetting], listed: Sequence[ExportSetting]
 ) -> tuple[ExportSetting, ...]:
-    """Where two have one name, such as a report and its successor, those found tell their type."""
-    names = [export.name for export in (*listed, *found)]
+    """Where two have one name, such as a report and its successor, one of them tells its type.
+
+    What had the name first keeps it, because state goes by it: what is listed, then reports, whose time is
+    over, before data exports.
+    """
+    listed_names = {export.name for export in listed}
+    names_of_reports = {export.name for export in found if export.type == "cur"}
+
+    def is_taken(export: ExportSetting) -> bool:
+        return export.name in listed_names or (export.type != "cur" and export.name in names_of_reports)
+
     apart = tuple(
-        replace(export, name=f"{export.name}-{export.type}") if names.count(export.name) > 1 else export
+        replace(export, name=f"{export.name}-{export.type}") if is_taken(export) else export
         for export in found
     )
     if problems := same_name_errors((*listed, *apart)):
