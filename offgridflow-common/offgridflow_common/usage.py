@@ -65,21 +65,6 @@ class UsageSource:
         return (*self.required, *self.optional)
 
 
-def owner() -> pl.Expr:
-    """Whose usage a group is: ``payer/account``, or the payer alone where it is the account, too, or none is.
-
-    Null without a payer. An export of a member of an organisation names the organisation's payer, and holds
-    the member's usage alone.
-    """
-    payer, account = pl.col("payer_id"), pl.col("account_id")
-    return (
-        pl.when(account.is_null() | (account == payer))
-        .then(payer)
-        .otherwise(pl.format("{}/{}", payer, account))
-        .alias("owner")
-    )
-
-
 def usage_groups(lines: pl.LazyFrame, source: UsageSource, grain: str) -> pl.LazyFrame:
     """Physical usage summed to grain, payer, account, region, service, usage type, unit and currency.
 
@@ -117,6 +102,19 @@ def merge_groups(groups: Iterable[pl.DataFrame]) -> pl.DataFrame | None:
     return _regrouped(pl.concat(held)) if held else None
 
 
+def with_owners(groups: pl.DataFrame) -> pl.DataFrame:
+    """The groups of a delivery with their ``owner``, whose usage of a month is replaced as a whole.
+
+    It is the payer, null if there is none; or ``payer/account``, where the payer's usage is all of another
+    account: an export of a member of an organisation has the organisation's payer, and the member's usage
+    alone.
+    """
+    payer, account = pl.col("payer_id"), pl.col("account_id")
+    is_of_member = (account.n_unique().over(payer) == 1) & (account != payer)
+    owner = pl.when(is_of_member).then(pl.format("{}/{}", payer, account)).otherwise(payer)
+    return groups.with_columns(owner=owner)
+
+
 def usage_activities(  # noqa: PLR0913 - what, how it was found, from where, in which words, when
     groups: pl.DataFrame,
     source: UsageSource,
@@ -129,7 +127,7 @@ def usage_activities(  # noqa: PLR0913 - what, how it was found, from where, in 
     """Activities of a delivery's usage groups.
 
     Args:
-        groups: From :func:`usage_groups`, in the words of the export.
+        groups: From :func:`with_owners`, in the words of the export.
         source: As it was for the groups.
         delivery: What they were read from.
         mapping: The mappers.
@@ -157,7 +155,9 @@ def usage_activities(  # noqa: PLR0913 - what, how it was found, from where, in 
             activity_type=pl.lit(USAGE),
             source=pl.lit(source.name),
             data_quality=pl.lit("measured"),
-            external_id=pl.format("{}/{}", owner().fill_null(delivery.export.name), pl.lit(delivery.period)),
+            external_id=pl.format(
+                "{}/{}", pl.col("owner").fill_null(delivery.export.name), pl.lit(delivery.period)
+            ),
             import_batch_id=pl.lit(batch_of(retrieved_at, delivery.delivery_id)),
         )
     )
@@ -168,8 +168,8 @@ def _interval(grain: str) -> str:
     return "1mo" if grain == "month" else "1d"
 
 
-def _regrouped(groups: pl.DataFrame) -> pl.DataFrame:
-    return groups.group_by(_GROUP).agg(pl.col(_SUMS).sum())
+def _regrouped(groups: pl.DataFrame, *more: str) -> pl.DataFrame:
+    return groups.group_by(*_GROUP, *more).agg(pl.col(_SUMS).sum())
 
 
 def _in_common_units(groups: pl.DataFrame) -> pl.DataFrame:
@@ -178,4 +178,4 @@ def _in_common_units(groups: pl.DataFrame) -> pl.DataFrame:
     return groups.with_columns(
         pl.Series("unit", [unit.name if unit else None for unit in units], dtype=pl.String),
         quantity=pl.col("quantity") * pl.Series(factors, dtype=_EXACT),
-    ).pipe(_regrouped)
+    ).pipe(_regrouped, "owner")

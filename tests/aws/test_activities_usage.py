@@ -310,10 +310,7 @@ def test_ids_stay_the_same_over_runs_orders_and_restatements(bench: Bench) -> No
     for rows, delivery in zip((first, reordered, doubled), delivered, strict=True):
         (batch,) = {row["import_batch_id"] for row in rows.values()}
         assert batch.endswith(f"/{delivery.execution_id}")
-    assert {row["external_id"] for row in doubled.values()} == {
-        f"{PAYER}/{PERIOD}" if account == PAYER else f"{PAYER}/{account}/{PERIOD}"
-        for account in {row["account_id"] for row in doubled.values()}
-    }
+    assert {row["external_id"] for row in doubled.values()} == {f"{PAYER}/{PERIOD}"}
 
 
 def by_id(records: list[Message]) -> dict[str, Message]:
@@ -338,25 +335,56 @@ def test_a_payers_month_that_two_exports_hold_is_counted_once(bench: Bench) -> N
     )
 
 
-def test_members_of_one_organisation_each_export_their_own_usage(bench: Bench) -> None:
-    """Their exports name one payer, the organisation; what a third holds again counts once."""
-    members = {name: [account] for name, account in zip(("one", "two"), ACCOUNTS, strict=False)}
-    for name, accounts in (members | {"both": [*members["one"], *members["two"]]}).items():
-        payers = ["999900001111"] * len(accounts)
-        table = usage(line_item_usage_account_id=accounts, bill_payer_account_id=payers)
+@pytest.mark.parametrize(
+    ("order", "warned"),
+    [
+        (("one", "two", "all"), ["all"]),
+        (("one", "all", "two"), ["all", "two"]),
+        (("all", "one", "two"), ["one", "two"]),
+    ],
+)
+def test_members_of_an_organisation_and_the_organisation_export_usage_that_counts_once(
+    bench: Bench, order: tuple[str, ...], warned: list[str]
+) -> None:
+    """The exports of members name the payer of the organisation, and hold the member's own usage alone."""
+    payer, *members, other = "999900001111", *ACCOUNTS
+    held = {"one": [members[0]], "two": [members[1]], "all": [*members, other]}
+    for name, accounts in held.items():
+        table = usage(line_item_usage_account_id=accounts, bill_payer_account_id=[payer] * len(accounts))
         bench.publish(PERIOD, table, prefix=name, chunks=1)
     exports = [
-        {"name": name, "type": "cur2", "url": f"s3://{bench.bucket}/{name}/{EXPORT}"}
-        for name in (*members, "both")
+        {"name": name, "type": "cur2", "url": f"s3://{bench.bucket}/{name}/{EXPORT}"} for name in order
     ]
     run = run_of(bench, exports=exports)
-    found = [(row["account_id"], row["metadata"]["export"]) for row in run.records("activities")]
-    assert sorted(found) == sorted((account, name) for name, (account,) in members.items())
-    assert {row["external_id"] for row in run.records("activities")} == {
-        f"999900001111/{account}/{PERIOD}" for (account,) in members.values()
-    }
-    (left_out,) = [line for line in run.stderr.splitlines() if "left out here" in line]
-    assert left_out.startswith(f"both {PERIOD}")
+    expected = {}
+    for name in order:
+        bill = payer if name == "all" else f"{payer}/{held[name][0]}"
+        for account in held[name]:
+            expected.setdefault(account, (name, f"{bill}/{PERIOD}"))
+    records = run.records("activities")
+    assert len(records) == len(ACCOUNTS)
+    found = {row["account_id"]: (row["metadata"]["export"], row["external_id"]) for row in records}
+    assert found == expected
+    left_out = [line for line in run.stderr.splitlines() if "left out here" in line]
+    assert [line.partition(" ")[0] for line in left_out] == warned
+
+
+@pytest.mark.parametrize("noted", [["111122223333"], ["111122223333/012345678901"]])
+def test_what_was_taken_is_remembered_by_payer_or_by_account(bench: Bench, noted: list[str]) -> None:
+    """As states of version 0.1.0 have it, too."""
+    payer, account = "111122223333", "012345678901"
+    table = usage(line_item_usage_account_id=[account, payer], bill_payer_account_id=[payer] * 2)
+    exports = []
+    for name in ("first", "second"):
+        bench.publish(PERIOD, table, prefix=name, chunks=1)
+        exports.append({"name": name, "type": "cur2", "url": f"s3://{bench.bucket}/{name}/{EXPORT}"})
+    state = run_of(bench, exports=exports[:1]).state
+    (entry,) = [entry for entry in state["bookmarks"]["activities"]["partitions"] if "payers" in entry]
+    assert entry["payers"] == [payer]
+    entry["payers"] = noted
+    run = bench.run(state, config=bench.config(exports=exports), select=["activities"])
+    found = {row["account_id"] for row in run.records("activities")}
+    assert found == ({payer} if "/" in noted[0] else set())
 
 
 def test_activities_have_the_columns_of_their_schema_in_order_and_text_as_metadata(bench: Bench) -> None:

@@ -12,7 +12,7 @@ from offgridflow_common.activity import ACTIVITY_COLUMNS
 from offgridflow_common.activity_mapping import Mapping
 from offgridflow_common.singer.reading import ExportSource, Reading, delivery_blocks, pending_deliveries
 from offgridflow_common.singer.streams import OffGridFlowStream, Partition
-from offgridflow_common.usage import UsageSource, merge_groups, owner, usage_activities, usage_groups
+from offgridflow_common.usage import UsageSource, merge_groups, usage_activities, usage_groups, with_owners
 
 if TYPE_CHECKING:
     import collections.abc
@@ -153,11 +153,13 @@ class ActivitiesStream(OffGridFlowStream, abc.ABC):
         blocks = self.blocks(delivery, table, source.columns, reading)
         found = merge_groups(usage_groups(block.lazy(), source, grain).collect() for block in blocks)
         if found is None:
-            reading.notes["owners"] = []
+            reading.notes["payers"] = []
             return
         self._complain_of_unknown_payers(found, delivery)
-        whose = found.select(owner()).to_series()
-        groups = self.not_taken_yet(found, whose, delivery, reading, manifests=self._usage_manifests())
+        taken = self.taken_before(delivery, self._usage_manifests(), "payers")
+        names = (pl.col("payer_id"), pl.format("{}/{}", "payer_id", "account_id"))
+        groups = self.leave_out(with_owners(found), names, taken, delivery)
+        reading.notes["payers"] = sorted(groups["owner"].drop_nulls().unique())
         if negative := groups.filter(pl.col("quantity") < 0).height:
             self.logger.warning(
                 "%s: %d of %d groups of usage are negative in sum and make no activity",
@@ -170,23 +172,13 @@ class ActivitiesStream(OffGridFlowStream, abc.ABC):
         )
         yield activities.select(self.wanted)
 
-    def not_taken_yet(
-        self,
-        rows: pl.DataFrame,
-        whose: pl.Series,
-        delivery: Delivery,
-        reading: Reading,
-        *,
-        manifests: Iterable[Manifest],
-    ) -> pl.DataFrame:
-        """The rows of owners whose month was not taken from an export that counts first; noted as taken now.
+    def taken_before(self, delivery: Delivery, manifests: Iterable[Manifest], note: str) -> set[str]:
+        """What was taken of a delivery's month from exports that count before it.
 
         Args:
-            rows: Of a delivery.
-            whose: Whose each row is; rows of nobody stay.
-            delivery: What they were read from.
-            reading: Remembers the owners.
+            delivery: What is read.
             manifests: All that are read, those that count first before the others.
+            note: What it is noted as.
         """
         taken: set[str] = set()
         for manifest in manifests:
@@ -194,15 +186,20 @@ class ActivitiesStream(OffGridFlowStream, abc.ABC):
                 continue
             if manifest.export == delivery.export:
                 break
-            taken.update(self.bookmarks.of(manifest).get("owners", ()))
-        owners = set(whose.drop_nulls().unique())
-        again = sorted(owners & taken)
-        if again:
+            taken.update(self.bookmarks.of(manifest).get(note, ()))
+        return taken
+
+    def leave_out(
+        self, rows: pl.DataFrame, names: Iterable[pl.Expr], taken: set[str], delivery: Delivery
+    ) -> pl.DataFrame:
+        """The rows of a delivery that were not taken under any of their names."""
+        is_taken = (pl.when(name.is_in(sorted(taken))).then(name) for name in names)
+        taken_as = rows.select(pl.coalesce(is_taken)).to_series()
+        if again := sorted(taken_as.drop_nulls().unique()):
             self.logger.warning(
                 "%s: taken from another export and left out here: %s", delivery.manifest.label, _listed(again)
             )
-        reading.notes["owners"] = sorted(owners - taken)
-        return rows.filter(~whose.is_in(again).fill_null(value=False))
+        return rows.filter(taken_as.is_null())
 
     def _complain_of_unknown_payers(self, groups: pl.DataFrame, delivery: Delivery) -> None:
         if groups["payer_id"].null_count() and self._is_covered_twice(delivery.period):

@@ -96,16 +96,16 @@ class AwsActivitiesStream(ActivitiesStream):
         if not blocks:
             return
         told = pl.concat(blocks)
-        rows = self.not_taken_yet(
-            told, told["usage_account_id"], delivery, reading, manifests=self._emission_manifests()
-        )
-        if not has_scopes(rows):
+        if not has_scopes(told):
             self.logger.warning(
                 "%s has no emissions by scope, as exports of before October 2025 have none: no activities "
                 "are made of it; create the carbon export anew to have them",
                 delivery.manifest.label,
             )
             return
+        taken = self.taken_before(delivery, self._emission_manifests(), "accounts")
+        rows = self.leave_out(told, (pl.col("usage_account_id"),), taken, delivery)
+        reading.notes["accounts"] = sorted(rows["usage_account_id"].drop_nulls().unique())
         activities = carbon_export_activities(rows, delivery, self.mapping, self._source.started_at)
         yield activities.select(self.wanted)
 
