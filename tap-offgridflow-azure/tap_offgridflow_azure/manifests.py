@@ -12,7 +12,7 @@ import re
 from collections import defaultdict
 from contextlib import suppress
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from offgridflow_common.errors import ConfigError, NotFoundError, SourceChanged
@@ -36,7 +36,8 @@ _TIME = re.compile(r"\d{12}(?:\d{2})?")
 _RUN_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 _PERIOD = re.compile(r"\d{8}-\d{8}")
 
-#: Runs whose manifests were written within this time before the newest one may have been submitted after it.
+#: Runs that seem older than the newest one by no more than this are looked at, too: a manifest may be written
+#: after that of a run that was submitted later, and a run may be of another export of the same name.
 _OVERTAKING = timedelta(days=2)
 
 #: An export is listed so often at most until nothing changes between the listing and the reading.
@@ -50,8 +51,8 @@ class AzureLayout:
     """Finds and reads the manifests of all types of exports.
 
     A run of the tap lists an export once, and again when a period of it has been read. Of the manifests it
-    reads, once each, those that can count: of a period's folder the newest by the times in the paths, where
-    all paths have one, else those that were written in the two days before the newest; all of undated
+    reads, once each, those that can count: of a period's folder the newest and those of the two days before
+    it, by the times in the paths, where all paths have one, else by when they were written; all of undated
     folders; and all that lie on local disk, where reading costs nothing.
     """
 
@@ -147,17 +148,20 @@ def _newest(store: ObjectStore, manifests: list[ObjectInfo]) -> Iterable[ObjectI
     """Of the manifests of one period those that may have been submitted last."""
     if store.local_path(manifests[0]) is not None:
         return manifests  # a copy, whose times say when it was copied
-    times = [_time_in_path(info) for info in manifests]
-    if all(times):
-        last = max(times)
-        return [info for info, time in zip(manifests, times, strict=True) if time == last]
-    written = max(info.modified for info in manifests)
-    return [info for info in manifests if written - info.modified <= _OVERTAKING]
+    in_paths = [time for time in map(_time_in_path, manifests) if time]
+    # Where some paths have no time, those of the others say nothing about them.
+    times = in_paths if len(in_paths) == len(manifests) else [info.modified for info in manifests]
+    last = max(times)
+    return [info for info, time in zip(manifests, times, strict=True) if last - time <= _OVERTAKING]
 
 
-def _time_in_path(info: ObjectInfo) -> str:
-    """The minute that a run was submitted in, as its folder has it; nothing where none has."""
-    return next((part[:12] for part in info.key.split("/") if _TIME.fullmatch(part)), "")
+def _time_in_path(info: ObjectInfo) -> datetime | None:
+    """The minute that a run was submitted in, as its folder has it; None where no folder has one."""
+    for part in info.key.split("/"):
+        if _TIME.fullmatch(part):
+            with suppress(ValueError):
+                return datetime.strptime(part[:12], "%Y%m%d%H%M").replace(tzinfo=UTC)
+    return None
 
 
 def _none(export: Export, others: Sequence[str]) -> NotFoundError:

@@ -80,7 +80,7 @@ def test_blobs_that_begin_like_the_folder_are_not_in_it(container: Container, tm
     assert container.is_only(container.read("/cost/daily"), delivery, tmp_path)
 
 
-def test_of_many_runs_one_manifest_a_month_is_read_where_their_folders_tell_the_time(
+def test_of_many_runs_few_manifests_a_month_are_read_where_their_folders_tell_the_time(
     container: Container,
 ) -> None:
     for month in ("2026-08", "2026-09"):
@@ -88,12 +88,24 @@ def test_of_many_runs_one_manifest_a_month_is_read_where_their_folders_tell_the_
             container.deliver(period=month, parts=1, layout=BY_TIME_AND_RUN)
     first = container.read()
     asked = container.asked()
-    assert (asked["manifests"], asked["files"]) == (2, 2)
+    assert (asked["manifests"], asked["files"]) == (2 * 3, 2)
     # The export: for its scopes, for its months, and after each of two; each month's run: for both streams.
     assert asked["listings"] <= 2 + 2 + 2 * 2
     quiet = container.read(state=first.state)
     assert quiet.records(LINES) == []
-    assert container.asked() == {"listings": 2, "manifests": 2, "files": 0}
+    assert container.asked() == {"listings": 2, "manifests": 2 * 3, "files": 0}
+
+
+@pytest.mark.parametrize("layout", [BY_RUN, BY_TIME_AND_RUN])
+def test_exports_of_one_name_in_one_folder_are_refused(container: Container, layout: str) -> None:
+    """Reading the newest run only would leave out what the other export covers."""
+    for scope in ("a", "b"):
+        resource_id = f"/subscriptions/{scope}/providers/Microsoft.CostManagement/exports/daily"
+        container.deliver(layout=layout, resource_id=resource_id)
+    run = container.run()
+    assert run.exit_code == 1
+    assert "runs of several exports: subscriptions/a" in run.stderr
+    assert run.records(LINES) == run.records("deliveries") == []
 
 
 def test_where_folders_do_not_tell_the_time_each_manifest_is_read_once(container: Container) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from offgridflow_common.errors import NotFoundError, SourceChanged
+from offgridflow_common.errors import ConfigError, NotFoundError, SourceChanged
 from offgridflow_common.exports.delivery import Export
 from offgridflow_common.exports.storage import ObjectInfo
 from tap_offgridflow_azure.manifests import AzureLayout
@@ -31,10 +31,17 @@ class Store:
     read_keys: list[str] = field(default_factory=list)
     before_read: Callable[[], None] = lambda: None
 
-    def put_run(self, folder: str, submitted: datetime, *, written: datetime | None = None) -> str:
+    def put_run(
+        self, folder: str, submitted: datetime, *, written: datetime | None = None, scope: str = ""
+    ) -> str:
         """Put the manifest of a run; its id is the folder's name."""
+        resource = f"/subscriptions/{scope}/providers/Microsoft.CostManagement/exports/daily"
         manifest = {
-            "exportConfig": {"exportName": "daily", "type": "ActualCost"},
+            "exportConfig": {
+                "exportName": "daily",
+                "type": "ActualCost",
+                "resourceId": resource if scope else None,
+            },
             "runInfo": {
                 "runId": folder.rpartition("/")[2],
                 "submittedTime": submitted.isoformat(),
@@ -99,15 +106,15 @@ def put_days(store: Store, form: str, count: int = 30) -> None:
 @pytest.mark.parametrize(
     ("form", "reads"),
     [
-        ("{days}/{time}/{run}", 1),
-        ("{time}/{days}/{run}", 1),
+        ("{days}/{time}/{run}", 3),
+        ("{time}/{days}/{run}", 3),
         ("{days}/{run}", 3),
         ("{run}/{days}/{run}", 3),
         ("{run}", 30),
     ],
 )
 def test_a_month_of_daily_runs_costs_few_requests(store: Store, form: str, reads: int) -> None:
-    """One where the folders tell the time; those of two days more where the time of writing has to do."""
+    """That of the newest run and those of two days more; all where folders do not tell the days."""
     put_days(store, form)
     assert current(store) == [(MONTH, 29)]
     assert len(store.read_keys) == reads
@@ -118,10 +125,10 @@ def test_each_manifest_is_read_once_until_it_changes(store: Store) -> None:
     layout = AzureLayout()
     for _ in range(3):
         assert current(store, layout) == [(MONTH, 2)]
-    assert len(store.read_keys) == 1
+    assert len(store.read_keys) == 3
     store.put_run(f"{DAYS}/202610121200/{run_id(2)}", NOON + timedelta(days=3))
     current(store, layout)
-    assert len(store.read_keys) == 2
+    assert len(store.read_keys) == 4
 
 
 def test_times_in_folders_count_more_than_those_of_writing(store: Store) -> None:
@@ -131,6 +138,28 @@ def test_times_in_folders_count_more_than_those_of_writing(store: Store) -> None
         folder = f"{DAYS}/{at:%Y%m%d%H%M}/{run_id(day)}"
         store.put_run(folder, at, written=NOON + timedelta(days=90 - 9 * day))
     assert current(store) == [(MONTH, 4)]
+    assert len(store.read_keys) == 3
+
+
+@pytest.mark.parametrize("form", ["{days}/{time}/{run}", "{time}/{days}/{run}", "{days}/{run}"])
+def test_two_exports_of_one_name_in_one_folder_are_refused_wherever_folders_tell_the_time(
+    store: Store, form: str
+) -> None:
+    """They run at other minutes of the day, and only their resource ids tell them apart."""
+    for day in range(3):
+        for number, scope in enumerate(("a", "b")):
+            at = NOON + timedelta(days=day, minutes=7 * number)
+            folder = form.format(days=DAYS, time=f"{at:%Y%m%d%H%M}", run=run_id(2 * day + number))
+            store.put_run(folder, at, scope=scope)
+    with pytest.raises(ConfigError, match=r"runs of several exports: subscriptions/a/.*, subscriptions/b/"):
+        current(store)
+
+
+def test_a_folder_whose_name_is_no_time_tells_none(store: Store) -> None:
+    """Such as an account number of twelve digits."""
+    store.put_run(f"987654321098/{DAYS}/{run_id(1)}", NOON)
+    store.put_run(f"987654321098/{DAYS}/{run_id(2)}", NOON + timedelta(days=5))
+    assert current(store) == [(MONTH, 2)]
     assert len(store.read_keys) == 1
 
 
