@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from datetime import timedelta
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from offgridflow_common.errors import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from datetime import date, datetime
 
     from offgridflow_common.exports.delivery import Export
@@ -30,11 +31,7 @@ def current_runs(export: Export, runs: Iterable[Run]) -> list[Run]:
         months[run.month].append(run)
     current = {month: _newest(months[month]) for month in sorted(months)}
     _complain_of_days_counted_twice(export, current.values())
-    covered = {month for run in current.values() for month in _months(run)}
-    for month, newest in current.items():
-        for run in months[month]:
-            if _has_days_beyond(run, newest) or _months(run) - covered:
-                raise _not_whole(export, "runs of parts of what they cover together", (newest, run))
+    _complain_of_days_left_out(export, current, months)
     return list(current.values())
 
 
@@ -54,9 +51,34 @@ def _complain_of_days_counted_twice(export: Export, current: Iterable[Run]) -> N
             raise _not_whole(export, "runs of the same days", (earlier, later))
 
 
+def _complain_of_days_left_out(
+    export: Export, current: Mapping[str, Run], months: Mapping[str, Sequence[Run]]
+) -> None:
+    covered = {month for run in current.values() for month in _months(run)}
+    days = {day for run in current.values() for day in _days(run)}
+    for month, newest in current.items():
+        for run in months[month]:
+            if _has_days_beyond(run, newest) or _months(run) - covered:
+                raise _not_whole(export, "runs of parts of what they cover together", (newest, run))
+            if _are_over(_days(run) - days, newest):
+                raise _shortened(export, newest, run)
+
+
+def _are_over(days: set[date], newest: Run) -> bool:
+    """Whether there are such days, and all had passed when the newest run was submitted.
+
+    Some manifests name the end of the month as the last day while the month is under way.
+    """
+    return bool(days) and max(days) < newest.submitted_at.date()
+
+
 def _has_days_beyond(run: Run, newest: Run) -> bool:
     """Whether days of a run are in no other: as where each run is of a week."""
     return run.first > newest.first and run.last > newest.last
+
+
+def _days(run: Run) -> set[date]:
+    return {run.first + timedelta(days=number) for number in range((run.last - run.first).days + 1)}
 
 
 def _months(run: Run) -> set[int]:
@@ -72,4 +94,13 @@ def _not_whole(export: Export, what: str, runs: Iterable[Run]) -> ConfigError:
         asked=f"looking for the manifests of export '{export.name}' at {export.uri}",
         got=f"{what}: {', '.join(f'{run.first} to {run.last}' for run in runs)}",
         do="export whole months one by one, or a month to date, and remove the folders of other runs",
+    )
+
+
+def _shortened(export: Export, newest: Run, longer: Run) -> ConfigError:
+    return ConfigError(
+        asked=f"looking for the manifests of export '{export.name}' at {export.uri}",
+        got=f"a run of fewer days than one before it: {newest.first} to {newest.last}, "
+        f"{longer.first} to {longer.last}",
+        do=f"remove the folder of {export.store.uri(newest.info.key)}, or export the whole month again",
     )

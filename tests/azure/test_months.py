@@ -11,15 +11,18 @@ from tests.azure.shelf import Shelf, made
 
 if TYPE_CHECKING:
     from tests.driving import Run
+    from tests.local_clouds.exports import PublishedDelivery
 
 LINES = "cost_details"
 NOON = datetime(2026, 10, 1, 12, tzinfo=UTC)
 
 
-def deliver(shelf: Shelf, first: tuple[int, int], last: tuple[int, int], rows: int, day: int) -> None:
-    """A run over some days of 2026 that is submitted on a day after the last of them."""
+def deliver(
+    shelf: Shelf, first: tuple[int, int], last: tuple[int, int], rows: int, day: int
+) -> PublishedDelivery:
+    """A run over some days of 2026 that is submitted so many days after the first of October."""
     days = (date(2026, *first), date(2026, *last))
-    shelf.deliver(
+    return shelf.deliver(
         "actual",
         made("actual", rows, period=f"2026-{first[0]:02}"),
         period=f"2026-{first[0]:02}",
@@ -88,6 +91,40 @@ def test_a_later_run_of_some_days_does_not_replace_the_month(shelf: Shelf) -> No
     deliver(shelf, (9, 1), (9, 30), rows=9, day=1)
     deliver(shelf, (9, 10), (9, 12), rows=2, day=2)
     assert rows_by_month(shelf.read("actual")) == {"2026-09": 9}
+
+
+def test_a_later_run_of_the_first_days_only_does_not_replace_the_month(shelf: Shelf) -> None:
+    deliver(shelf, (9, 1), (9, 30), rows=30, day=1)
+    short = deliver(shelf, (9, 1), (9, 15), rows=15, day=19)
+    run = shelf.run("actual")
+    assert run.exit_code == 1
+    said = "a run of fewer days than one before it: 2026-09-01 to 2026-09-15, 2026-09-01 to 2026-09-30"
+    assert f"{said}. remove the folder of " in run.stderr
+    assert f"/{short.manifest_key}, or export the whole month again" in run.stderr
+    assert run.records(LINES) == run.records("deliveries") == []
+    shelf.path(short.manifest_key).unlink()
+    assert rows_by_month(shelf.read("actual")) == {"2026-09": 30}
+
+
+def test_a_later_run_of_the_whole_month_makes_one_of_the_first_days_harmless(shelf: Shelf) -> None:
+    deliver(shelf, (9, 1), (9, 30), rows=30, day=1)
+    deliver(shelf, (9, 1), (9, 15), rows=15, day=19)
+    deliver(shelf, (9, 1), (9, 30), rows=31, day=20)
+    assert rows_by_month(shelf.read("actual")) == {"2026-09": 31}
+
+
+def test_days_that_a_run_of_several_months_had_are_not_lost_either(shelf: Shelf) -> None:
+    deliver(shelf, (1, 1), (3, 31), rows=9, day=1)
+    for month, last in ((1, 31), (2, 10), (3, 31)):
+        deliver(shelf, (month, 1), (month, last), rows=month, day=2)
+    assert "a run of fewer days than one before it" in shelf.run("actual").stderr
+
+
+def test_manifests_that_name_the_end_of_a_month_under_way_do_no_harm(shelf: Shelf) -> None:
+    """Older ones do; then the export is changed, and its manifests name the day that they are of."""
+    deliver(shelf, (9, 1), (9, 30), rows=10, day=-21)
+    deliver(shelf, (9, 1), (9, 12), rows=12, day=-19)
+    assert rows_by_month(shelf.read("actual")) == {"2026-09": 12}
 
 
 def test_billing_months_that_begin_on_another_day_follow_each_other(shelf: Shelf) -> None:
