@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tap_offgridflow_azure.carbon import computed_months
 from tests.azure.answers import (
     ONE,
     SCOPES,
@@ -246,37 +244,6 @@ def test_months_that_left_the_service_unread_are_named(
     assert f"months before 2026-09 are gone from the API and were not read of {ONE}, {TWO}" in third.stderr
     on_purpose = run_tap(tap_config(start_date="2026-09-01"), [CARBON], first.state)
     assert "are gone" not in on_purpose.stderr
-
-
-@pytest.mark.parametrize(
-    ("day", "first", "last"),
-    [
-        ("2026-11-18", "2025-10", "2026-09"),
-        ("2026-11-19", "2025-11", "2026-10"),
-        ("2026-01-01", "2024-12", "2025-11"),
-    ],
-)
-def test_a_month_should_be_there_from_the_nineteenth_of_the_next_one_on(
-    day: str, first: str, last: str
-) -> None:
-    months = computed_months(datetime.fromisoformat(day).replace(tzinfo=UTC))
-    assert (len(months), months[0].label, months[-1].label) == (12, first, last)
-
-
-def test_where_the_months_may_not_be_asked_for_they_are_computed(
-    azure: LocalAzure, tap_config: Config, run_tap: RunTap
-) -> None:
-    expected = [month.label for month in computed_months(datetime.now(UTC))]
-    azure.carbon.publish(emissions(expected[:-1], [ONE, TWO]))
-    azure.carbon.publish(emissions([expected[-1]], []))
-    azure.carbon.available = (expected[0], expected[-1])
-    azure.arm.forbid("carbon_range")
-    run = run_tap(tap_config(), [CARBON])
-    assert run.exit_code == 0
-    assert list(dict.fromkeys(month for month, _, _ in asked(azure))) == expected
-    assert f"those that should be there, {expected[0]} to {expected[-1]}" in run.stderr
-    # The last month has no rows, so it may not be published yet.
-    assert set(newest(run).values()) == {expected[-2]}
 
 
 def test_ids_are_keys_in_lower_case_and_rows_that_share_one_are_told_apart(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from offgridflow_common.errors import ContractBroken, PermissionDenied
+from offgridflow_common.errors import BadRequestError, ContractBroken, NotFoundError, PermissionDenied
 from offgridflow_common.singer.periods import Period, add_months
 from offgridflow_common.singer.streams import Partition
 from tap_offgridflow_azure.carbon import COLUMNS, KEY, MOST_ROWS, SOURCE, CarbonReports, computed_months
@@ -50,7 +50,7 @@ def carbon_partitions(
     for month in reading.months():
 
         def blocks(month: Period = month) -> Iterator[pl.DataFrame]:
-            for rows in reports.emissions(month, source.subscriptions.ids):
+            for rows in reading.emissions(month):
                 yield shape(rows)
 
         def acknowledge(rows: int, month: Period = month) -> None:
@@ -70,14 +70,13 @@ class _Reading:
         self._reports = reports
         self._bookmarks = bookmarks
         self._logger = logger
-        self._published_for_sure = True
+        self._computed: list[Period] = []
 
     def months(self) -> list[Period]:
         """The months to read, oldest first: those that the API has, within the window."""
         available = self._reports.months()
         if available is None:
-            available = computed_months(self._source.started_at)
-            self._published_for_sure = False
+            available = self._computed = computed_months(self._source.started_at)
             self._logger.info(
                 "which months there are may not be asked; reading those that should be there, %s to %s",
                 available[0].label,
@@ -95,9 +94,21 @@ class _Reading:
             )
         return wanted
 
+    def emissions(self, month: Period) -> Iterator[pl.DataFrame]:
+        """The rows of a month; none where it was computed, as the first or the last, and is not there."""
+        is_there = False
+        try:
+            for rows in self._reports.emissions(month, self._source.subscriptions.ids):
+                is_there = True
+                yield rows
+        except (BadRequestError, NotFoundError) as error:
+            if is_there or month not in (*self._computed[:1], *self._computed[-1:]):
+                raise
+            self._logger.warning("%s should be there and is not, it is left out: %s", month.label, error)
+
     def remember(self, month: Period, rows: int) -> None:
         """Remember that a month is out, of all that could be read whole."""
-        if not rows and not self._published_for_sure:
+        if not rows and self._computed:
             return
         cut = {question.subscriptions[0] for question in self._reports.cut if question.month == month}
         for subscription in self._source.subscriptions.ids:
