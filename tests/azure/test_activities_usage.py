@@ -182,6 +182,7 @@ def test_usage_of_nothing_is_kept_and_what_is_negative_in_sum_is_reported(
         (("100 Hours", "0.24", "2.4", "10"), (24.0, "Hours")),
         (("100 Hours", "0.24", "0", "0"), (24.0, "Hours")),
         (("10K", "0.5", "0.02", "0.04"), (5000.0, "Units")),
+        (("1B", "0.5", "1", "2"), (500_000_000.0, "Units")),
         (("1 GB/Month", "3", "0.3", "0.1"), (3.0, "GB-Months")),
         (("50000 GB Seconds", "2", "1.6", "0.8"), (100_000.0, "GB-Seconds")),
         (("", "3", "0.3", "0.1"), (3.0, None)),

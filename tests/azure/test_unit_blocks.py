@@ -37,6 +37,13 @@ def in_units(quantity: float, unit: str | None, cost: float, *prices: float | No
         ("10 K", "Units"),
         ("1M", "Units"),
         ("10K/Month", "Month"),
+        ("1B", "Units"),
+        ("1B/Month", "Month"),
+        ("1 B Tokens", "Tokens"),
+        ("1 GB", "GB"),
+        ("1GB", "GB"),
+        ("1MB", "MB"),
+        ("1 Byte", "Byte"),
         ("1", "Units"),
         (None, None),
     ],
@@ -53,6 +60,24 @@ def test_a_row_whose_price_is_for_its_quantity_counts_blocks() -> None:
 
 def test_a_row_whose_cost_is_that_over_the_block_counts_units() -> None:
     assert in_units(24, "100 Hours", 24 * 11 / 100, 11) == 24
+
+
+@pytest.mark.parametrize(
+    ("unit", "expected"),
+    [
+        ("10K", 5_000),
+        ("1M", 500_000),
+        ("1B", 500_000_000),
+        ("1 B Tokens", 500_000_000),
+        ("1B/Month", 500_000_000),
+        ("1 GB", 0.5),
+        ("1GB/Month", 0.5),
+        ("1 MB", 0.5),
+        ("1 Byte", 0.5),
+    ],
+)
+def test_thousands_millions_and_billions_are_multiplied_out(unit: str, expected: float) -> None:
+    assert in_units(0.5, unit, 1, 2) == expected
 
 
 def test_either_price_tells() -> None:

@@ -10,10 +10,10 @@ import polars as pl
 
 from offgridflow_common.distinct import each_distinct
 
-#: A number, with K for thousands or M for millions, and what separates it from the unit.
-_BLOCK = r"^\s*([\d.,]+)\s*(?:[KM](?:[\s/]+|$)|[\s/]*)"
-_MULTIPLE = r"^\s*[\d.,]+\s*([KM])(?:[\s/]|$)"
-_MULTIPLES = {"K": 1e3, "M": 1e6}
+#: A number, with K for thousands, M for millions or B for billions, and what separates it from the unit.
+_BLOCK = r"^\s*([\d.,]+)\s*(?:[KMB](?:[\s/]+|$)|[\s/]*)"
+_MULTIPLE = r"^\s*[\d.,]+\s*([KMB])(?:[\s/]|$)"
+_MULTIPLES = {"K": 1e3, "M": 1e6, "B": 1e9}
 
 #: What is counted where a unit of measure is a number only.
 _PIECES = "Units"
