@@ -65,6 +65,15 @@ def activities(facts: pl.DataFrame, mapping: Mapping) -> pl.DataFrame:
     )
 
 
+def given_text() -> pl.Expr:
+    """All columns of text, with null in place of empty text; to be done before facts are summed.
+
+    Sources have the one or the other where nothing is given, even side by side.
+    """
+    text = pl.col(pl.String)
+    return pl.when(text != "").then(text).name.keep()
+
+
 def with_region_ids(facts: pl.DataFrame, mapping: Mapping) -> pl.DataFrame:
     """The facts with every spelling of a region replaced by its id; to be done before they are summed."""
     ids = {text: _region_id(mapping.regions.lookup(text), text) for text in facts["region"].unique()}

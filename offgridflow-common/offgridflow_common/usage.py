@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from offgridflow_common.activity import USAGE, batch_of, normalise_unit
-from offgridflow_common.activity_mapping import Mapping, activities, with_region_ids
+from offgridflow_common.activity_mapping import Mapping, activities, given_text, with_region_ids
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -48,7 +48,8 @@ class UsageSource:
         payer: The column that tells whose bill a row is on.
         required: The columns it cannot do without.
         optional: Other columns that are read.
-        lines: From those columns to the rows that are usage, in the columns that usage is summed to.
+        lines: From those columns to the rows that are usage, in the columns that usage is summed to; no text
+            in them is empty.
         places: Replaces every spelling of a region by its id.
     """
 
@@ -74,7 +75,7 @@ def usage_groups(lines: pl.LazyFrame, source: UsageSource, grain: str) -> pl.Laz
         grain: ``month`` or ``day``.
     """
     return (
-        source.lines(lines)
+        source.lines(lines.with_columns(given_text()))
         .with_columns(
             pl.col("period_start").dt.truncate(_interval(grain)),
             pl.col("quantity", "cost").cast(_EXACT),

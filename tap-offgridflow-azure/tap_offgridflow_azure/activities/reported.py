@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from offgridflow_common.activity import BOTH, MARKET_BASED, batch_of
+from offgridflow_common.activity_mapping import given_text
 from offgridflow_common.emissions import reported_emissions, scope_facts
 from tap_offgridflow_azure.carbon import SOURCE as CARBON
 from tap_offgridflow_azure.fields import UNASSIGNED
@@ -36,7 +37,7 @@ def carbon_activities(rows: pl.DataFrame, mapping: Mapping, retrieved_at: dateti
     by_type = pl.col("category_type") == "ResourceType"
     kind = pl.coalesce("resource_type", pl.when(by_type).then("item_name")).str.to_lowercase()
     by_location = pl.col("category_type") == "Location"
-    facts = rows.with_columns(
+    facts = rows.with_columns(given_text()).with_columns(
         account_id=pl.col("subscription_id"),
         region=pl.coalesce("region", "location", pl.when(by_location).then("item_name")),
         service_code=kind,
@@ -54,7 +55,7 @@ def impact_activities(rows: pl.DataFrame, mapping: Mapping, retrieved_at: dateti
         mapping: The mappers.
         retrieved_at: When the run began; it names the batch.
     """
-    facts = rows.with_columns(
+    facts = rows.with_columns(given_text()).with_columns(
         account_id=pl.coalesce(_given("subscription_id"), "enrollment_id"),
         region=pl.coalesce("region", _given("azure_region_name")),
         service_code=_given("azure_service_name"),

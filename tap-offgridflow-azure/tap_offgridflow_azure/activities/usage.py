@@ -33,7 +33,7 @@ def _cost_lines(lines: pl.LazyFrame) -> pl.LazyFrame:
         pl.col("date").alias("period_start"),
         pl.col("subscription").alias("payer_id"),
         pl.col("subscription").alias("account_id"),
-        _given("resource_location").alias("region"),
+        pl.col("resource_location").alias("region"),
         pl.col("meter_category").alias("service_code"),
         pl.lit(None, dtype=pl.String).alias("service_name"),
         pl.lit(None, dtype=pl.String).alias("service_category"),
@@ -53,7 +53,7 @@ def _focus_lines(lines: pl.LazyFrame) -> pl.LazyFrame:
         pl.col("charge_period_start").alias("period_start"),
         pl.col("subscription").alias("payer_id"),
         pl.col("subscription").alias("account_id"),
-        pl.coalesce(_given("region_id"), _given("region_name")).alias("region"),
+        pl.coalesce("region_id", "region_name").alias("region"),
         pl.coalesce("x_sku_meter_category", "service_name").alias("service_code"),
         pl.col("service_name"),
         pl.col("service_category"),
@@ -65,20 +65,16 @@ def _focus_lines(lines: pl.LazyFrame) -> pl.LazyFrame:
     )
 
 
-def _given(name: str) -> pl.Expr:
-    return pl.when(pl.col(name) != "").then(pl.col(name))
-
-
 def _id(name: str) -> pl.Expr:
     """A subscription id: in lower case, without its path; nothing for what belongs to no subscription."""
     return each_distinct(
-        _given(name), lambda ids: ids.str.to_lowercase().str.replace(_SUBSCRIPTION_PATH, ""), pl.String()
+        pl.col(name), lambda ids: ids.str.to_lowercase().str.replace(_SUBSCRIPTION_PATH, ""), pl.String()
     )
 
 
 def _meter(group: str, name: str | pl.Expr) -> pl.Expr:
     meter = pl.col(name) if isinstance(name, str) else name
-    return pl.concat_str(_given(group), meter, separator="/", ignore_nulls=True)
+    return pl.concat_str(group, meter, separator="/", ignore_nulls=True)
 
 
 _COST = UsageSource(
