@@ -11,7 +11,7 @@ from urllib.parse import quote
 import polars as pl
 
 from offgridflow_common.columns import Column, Kind, polars_schema
-from offgridflow_common.errors import NotFoundError, PermissionDenied
+from offgridflow_common.errors import NotFoundError, OffGridFlowError, PermissionDenied
 from offgridflow_common.pagination import Page
 from tap_offgridflow_azure.fields import Fields
 
@@ -107,9 +107,17 @@ class Subscriptions:
         return tuple(self._known.values())
 
     def label(self, subscription_id: str) -> str:
-        """Names a subscription in messages."""
-        known = self._known.get(subscription_id)
-        return known.label if known else subscription_id
+        """Names a subscription in messages; by its id alone where its name cannot be had."""
+        return self._labels.get(subscription_id, subscription_id)
+
+    @cached_property
+    def _labels(self) -> Mapping[str, str]:
+        # A message is wanted where something went wrong: that names fail, too, must not take its place.
+        try:
+            return {name: known.label for name, known in self._known.items()}
+        except OffGridFlowError as error:
+            _LOGGER.info("the names of subscriptions stay unknown: %s", error)
+            return {}
 
     @cached_property
     def _wanted(self) -> Mapping[str, Subscription]:

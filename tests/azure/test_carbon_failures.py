@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from tests.azure.conftest import Config, RunTap
     from tests.driving import Run
     from tests.local_clouds.azure import LocalAzure
+    from tests.local_clouds.azure_messages import Reply
 
 CARBON = "carbon_emissions"
 MONTHS = ["2026-07", "2026-08", "2026-09"]
@@ -105,6 +106,23 @@ class TestDenied:
         run = run_tap(tap_config(subscription_ids=[ONE, TWO]), [CARBON])
         assert run.exit_code == 1
         assert f"1 denied access: {TWO}: Carbon" in run.stderr
+
+    @pytest.mark.usefixtures("clock")
+    @pytest.mark.parametrize("fail_on_denied", [True, False])
+    @pytest.mark.parametrize("answer", [unavailable(None), arm_error(400, "BadRequest", "no names")])
+    def test_names_that_cannot_be_had_hide_nothing(
+        self, answer: Reply, *, fail_on_denied: bool, azure: LocalAzure, tap_config: Config, run_tap: RunTap
+    ) -> None:
+        azure.arm.fail_next(answer, 99, operation="subscriptions")
+        settings = tap_config(subscription_ids=[ONE, TWO, THREE], fail_on_denied=fail_on_denied)
+        run = run_tap(settings, [CARBON])
+        assert run.exit_code == fail_on_denied
+        assert rows_out(run) == {(month, ONE): ROWS for month in MONTHS}
+        assert f"2 denied access: {TWO}: Carbon" in run.stderr
+        assert f"{THREE}: no reason given" in run.stderr
+        assert run.stderr.count("the names of subscriptions stay unknown: ") == 1
+        strict = run_tap(settings, ["subscriptions"])
+        assert strict.exit_code == 1
 
     def test_an_unknown_decision_is_no_admission(
         self, azure: LocalAzure, tap_config: Config, run_tap: RunTap
