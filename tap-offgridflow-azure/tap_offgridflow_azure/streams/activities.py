@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING
@@ -48,6 +49,7 @@ class AzureActivitiesStream(ActivitiesStream):
         """
         super().__init__(tap, source)
         self._source = source
+        self._first_out: datetime | None = None
 
     def reported(self) -> Iterable[Callable[[], Iterator[Partition]]]:
         """Emissions; those of Carbon Optimization first, which say what is left for the other."""
@@ -57,10 +59,13 @@ class AzureActivitiesStream(ActivitiesStream):
         make = partial(carbon_activities, mapping=self.mapping, retrieved_at=self._source.started_at)
 
         def shape(rows: pl.DataFrame) -> pl.DataFrame:
-            self._note_begin(rows)
-            return make(rows).select(self.wanted)
+            made = make(rows)
+            self._note_first(made)
+            return made.select(self.wanted)
 
-        return carbon_partitions(self._source, self.bookmarks, self.mapping.regions, self.logger, shape)
+        months = carbon_partitions(self._source, self.bookmarks, self.mapping.regions, self.logger, shape)
+        for month in months:
+            yield replace(month, acknowledge=partial(self._acknowledge, month))
 
     def _impact(self) -> Iterator[Partition]:
         if not self._source.settings.impact_instance_id:
@@ -75,11 +80,18 @@ class AzureActivitiesStream(ActivitiesStream):
         )
 
     def _begin(self) -> datetime | None:
+        """The first month that is Carbon Optimization's: as remembered, or as activities of it are out."""
         text = self.bookmarks.get(_BEGIN).get("history_start")
-        return datetime.fromisoformat(text) if text else None
+        known = (datetime.fromisoformat(text) if text else None, self._first_out)
+        return min((first for first in known if first), default=None)
 
-    def _note_begin(self, rows: pl.DataFrame) -> None:
-        first = rows["period_start"].min()
-        known = self._begin()
-        if isinstance(first, datetime) and (known is None or first < known):
-            self.bookmarks.set(_BEGIN, {"history_start": first.isoformat(timespec="microseconds")})
+    def _note_first(self, made: pl.DataFrame) -> None:
+        first = made["period_start"].min()
+        if self._first_out is None and isinstance(first, datetime):
+            self._first_out = first
+
+    def _acknowledge(self, month: Partition, rows: int) -> None:
+        """Remember that a month is out; until then, where emissions begin is known to this run alone."""
+        month.acknowledge(rows)
+        if rows and (begin := self._begin()):
+            self.bookmarks.set(_BEGIN, {"history_start": begin.isoformat(timespec="microseconds")})
