@@ -28,6 +28,10 @@ _GROUPS = ("ServiceName", "ResourceLocation")
 _NEEDED = ("Cost", "UsageDate", *_GROUPS, "Currency")
 _NAMES = {name.lower(): name for name in (*_MEASURES, *_NEEDED)}
 
+#: A month still changes for so long after it has ended: invoices settle up to 72 hours later, and exports
+#: deliver it once more until the fifth (Microsoft, "Tutorial: create and manage Cost Management exports").
+SETTLING = timedelta(days=5)
+
 #: The cost of so many days before today may still be missing, so that nothing follows from its absence.
 _LATE_DAYS = 3
 

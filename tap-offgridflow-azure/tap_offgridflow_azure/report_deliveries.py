@@ -15,6 +15,7 @@ from offgridflow_common.exports.delivery import Delivery, Export, Manifest
 from offgridflow_common.exports.storage import ObjectInfo
 from offgridflow_common.settings import month_start
 from offgridflow_common.singer.periods import MONTH, add_months, floor, periods
+from tap_offgridflow_azure.cost_query import SETTLING
 from tap_offgridflow_azure.cost_reports import CostReports
 from tap_offgridflow_azure.report_files import ReportFiles
 
@@ -30,9 +31,6 @@ REPORT_TYPES = {"ActualCost": "actual_report", "AmortizedCost": "amortized_repor
 
 #: Reports exist for this month and so many before it.
 _MONTHS_BACK = 12
-
-#: A month still changes for so long after it has ended.
-_SETTLING = timedelta(days=5)
 
 
 class ReportLayout:
@@ -110,7 +108,7 @@ class ReportLayout:
         """Whether a month that was read as this version needs no reading now."""
         read_at = _moment(version)
         is_old = month.start < add_months(floor(self._now, MONTH), -self._lookback_months)
-        return read_at.date() == self._now.date() or (is_old and read_at >= month.end + _SETTLING)
+        return read_at.date() == self._now.date() or (is_old and read_at >= month.end + SETTLING)
 
     def _new_version(self, export: Export, month: Period) -> str:
         """The version of this run; another one where the files of the report are not to be had any more."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tap_offgridflow_azure.tap import TapOffgridflowAzure
 from tests.azure.answers import ONE, TWO, costs
 from tests.local_clouds.azure_cost_query import DATE_STYLES, Cost
 from tests.local_clouds.azure_discovery import Subscription
@@ -344,6 +345,35 @@ class TestAgain:
         old, new = ({key(one): one["cost"] for one in run.records(STREAM)} for run in (first, second))
         assert new == {place: 2 * cost for place, cost in old.items() if place[2][:7] in months}
         assert second.state == first.state
+
+    @pytest.mark.parametrize("lookback", [0, 1])
+    @pytest.mark.parametrize(
+        ("day", "expected"), [(2, ["2026-08", "2026-09"]), (5, ["2026-08", "2026-09"]), (6, ["2026-09"])]
+    )
+    def test_last_month_is_read_again_until_it_has_settled(
+        self,
+        lookback: int,
+        day: int,
+        expected: list[str],
+        *,
+        azure: LocalAzure,
+        tap_config: Config,
+        run_tap: RunTap,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        """Costs of its last days arrive in the first days of the next one."""
+
+        def run_at(moment: datetime, days: int, state: Any = None) -> Run:
+            monkeypatch.setattr(TapOffgridflowAzure, "started_at", moment)
+            azure.queries.publish(costs(FIRST, days))
+            return run_tap(
+                tap_config(start_date=FIRST.isoformat(), lookback_months=lookback), [STREAM], state
+            )
+
+        first = run_at(datetime(2026, 9, 1, 20, tzinfo=UTC), 63)
+        assert newest(first) == {SCOPE: "2026-09"}
+        second = run_at(datetime(2026, 9, day, 23, tzinfo=UTC), 62 + day, first.state)
+        assert sorted(months_out(second)) == expected
 
     def test_a_scope_that_is_added_and_another_metric_are_read_whole(
         self, azure: LocalAzure, config: dict[str, Any], run_tap: RunTap

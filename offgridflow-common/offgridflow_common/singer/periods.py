@@ -63,12 +63,14 @@ class History:
         months: Length of a period, :data:`MONTH` or :data:`YEAR`.
         lookback_months: How far back published periods are read again. The newest one always is, since
             only an answer shows that the model behind all of them changed.
+        unsettled_from: Periods from this one on still change and are read again, too.
     """
 
     start: datetime
     end: datetime
     months: int
     lookback_months: int
+    unsettled_from: datetime | None = None
 
 
 class VersionedPeriods:
@@ -165,7 +167,8 @@ class VersionedPeriods:
             return floor(history.start, history.months)
         again = max(1, -(-history.lookback_months // history.months)) * history.months
         start = floor(history.start, history.months)
-        return max(start, add_months(self._after(self._newest), -again))
+        resume = add_months(self._after(self._newest), -again)
+        return max(start, min(resume, history.unsettled_from or resume))
 
     def _after(self, moment: datetime) -> datetime:
         return add_months(floor(moment, self._history.months), self._history.months)

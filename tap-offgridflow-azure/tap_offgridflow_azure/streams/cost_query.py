@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from offgridflow_common.errors import TransientError
 from offgridflow_common.singer.periods import MONTH, History, Period, VersionedPeriods, add_months, floor
 from offgridflow_common.singer.streams import Partition
-from tap_offgridflow_azure.cost_query import COLUMNS, KEY, CostQueries, Days
+from tap_offgridflow_azure.cost_query import COLUMNS, KEY, SETTLING, CostQueries, Days
 from tap_offgridflow_azure.streams.base import RegionalStream
 
 if TYPE_CHECKING:
@@ -85,6 +85,7 @@ class CostQueryStream(RegionalStream):
                 end=settings.end,
                 months=MONTH,
                 lookback_months=settings.lookback_months,
+                unsettled_from=floor(self.source.started_at - SETTLING, MONTH),
             ),
             self.bookmarks.get(context),
             partial(self.bookmarks.set, context),
