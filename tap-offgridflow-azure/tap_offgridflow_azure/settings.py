@@ -18,7 +18,7 @@ from offgridflow_common.settings import (
 from tap_offgridflow_azure.clouds import CLOUDS, IMPACT_URL, Cloud
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from datetime import datetime
 
 #: What each method of signing in cannot do without.
@@ -118,7 +118,7 @@ def parse(config: Mapping[str, Any], now: datetime, errors: Sequence[str] = ()) 
         management_group_id=config.get("management_group_id"),
         carbon_category=config["carbon_category"],
         fail_on_denied=config["fail_on_denied"],
-        cost_scopes=tuple(dict.fromkeys(scope.strip("/") for scope in config.get("cost_scopes") or ())),
+        cost_scopes=_cost_scopes(config.get("cost_scopes") or ()),
         cost_metric=config["cost_metric"],
         exports=exports,
         impact_instance_id=config.get("impact_instance_id"),
@@ -141,6 +141,14 @@ def _auth_method(config: Mapping[str, Any]) -> str:
 
 def _path(config: Mapping[str, Any], name: str) -> Path | None:
     return Path(config[name]) if config.get(name) else None
+
+
+def _cost_scopes(given: Iterable[str]) -> tuple[str, ...]:
+    """Each scope once, as it is spelled first: Azure does not tell cases apart."""
+    scopes: dict[str, str] = {}
+    for scope in (text.strip("/") for text in given):
+        scopes.setdefault(scope.lower(), scope)
+    return tuple(scopes.values())
 
 
 def _credential_errors(config: Mapping[str, Any]) -> Iterator[str]:

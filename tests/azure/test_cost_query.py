@@ -205,6 +205,19 @@ def test_links_are_followed_as_they_are_with_the_same_body(
             assert other.query["api-version"] == ("2021-10-01" if published_links else "2025-03-01")
 
 
+def test_a_scope_in_several_spellings_is_read_once(
+    azure: LocalAzure, config: dict[str, Any], run_tap: RunTap
+) -> None:
+    """The first one is asked for."""
+    spellings = [f"/Subscriptions/{ONE.upper()}/", SCOPE, f"{SCOPE}/"]
+    run = run_tap(config | {"cost_scopes": spellings, "start_date": "2026-09-01"}, [STREAM])
+    assert run.exit_code == 0
+    assert asked(azure) == ["2026-09-01..2026-09-30"]
+    assert azure.arm.asked("query")[0].path.startswith(f"/Subscriptions/{ONE.upper()}/providers/")
+    assert {one["scope"] for one in run.records(STREAM)} == {SCOPE}
+    assert len({key(one) for one in run.records(STREAM)}) == len(run.records(STREAM)) == 30 * 2
+
+
 @pytest.mark.parametrize("no_content", [True, False])
 def test_no_cost_is_an_answer(
     no_content: bool,  # noqa: FBT001 - a parameter of the test
