@@ -80,11 +80,11 @@ class BlobStore:
         del info
 
     def download(self, info: ObjectInfo, target: Path) -> None:
-        """Write a blob to a file; a body that breaks is fetched again from its beginning."""
+        """Write a blob to a file as it is stored; a body that breaks is fetched again from its beginning."""
 
         def fetch(container: Any) -> None:  # noqa: ANN401 - the SDK's container client
-            chunks = self._client.open_unchanged(container, info.key, info.etag).chunks()
-            save(chunks, info, target, self.uri(info.key))
+            opened = self._client.open_unchanged(container, info.key, info.etag, unpack=False)
+            save(opened.chunks(), info, target, self.uri(info.key))
 
         self._fetch(info, fetch)
 

@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 
     from offgridflow_common.clock import Clock
     from offgridflow_common.pipeline import RequestPipeline
-    from offgridflow_common.responses import Response
     from tap_offgridflow_azure.settings import AzureSettings
     from tap_offgridflow_azure.tokens import Token
 
@@ -132,11 +131,12 @@ class AzureClient:
         )
 
     @staticmethod
-    def open_unchanged(container: ContainerClient, name: str, etag: str) -> StorageStreamDownloader[bytes]:
-        """The content of a blob, if it is still the one with this ETag; the SDK raises otherwise."""
-        return container.download_blob(
-            name, etag=f'"{etag}"', match_condition=azure.core.MatchConditions.IfNotModified
-        )
+    def open_unchanged(
+        container: ContainerClient, name: str, etag: str, *, unpack: bool = True
+    ) -> StorageStreamDownloader[bytes]:
+        """The content of a blob, unpacked or as stored, if it still has this ETag; else the SDK raises."""
+        unchanged = azure.core.MatchConditions.IfNotModified
+        return container.download_blob(name, etag=f'"{etag}"', match_condition=unchanged, decompress=unpack)
 
     def _renewed_once(self, container_url: str, send: Callable[[ContainerClient], T]) -> T:
         """Send, and once more with a new token if the last one is refused."""
@@ -190,7 +190,7 @@ class AzureClient:
             error_tables=(_TABLE,),
             verify=str(settings.ca_bundle) if settings.ca_bundle else True,
             describe=error_codes.describe,
-            advise=_advise,
+            advise=lambda found, code, got: error_codes.advice(found, code, got.status, got.asked),
             headers=headers,
         )
 
@@ -295,7 +295,3 @@ class _StorageCredential:
         """The token of the tap, for whatever scope the SDK thinks it needs."""
         token = self._source.token()
         return AccessTokenInfo(token.token, token.expires_on)
-
-
-def _advise(found: ErrorClass, code: str | None, response: Response) -> str:
-    return error_codes.advice(found, code, response.status, response.asked)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+from azure.storage.blob import ContentSettings
+
 from tests.azure.shelf import PERIOD, made
 from tests.azure.truth import cost_rows, wrong_values
 from tests.local_clouds.azure_exports import ContainerStore, publish_azure
@@ -48,6 +50,11 @@ class Container:
         data = [made("actual", rows, 100 * self.runs + number, period) for number in range(parts)]
         return publish_azure(self.store, period=period, parts=data, **(given | options))
 
+    def encode(self, key: str) -> None:
+        """Let a blob say of itself that it is gzipped."""
+        settings = ContentSettings(content_encoding="gzip")
+        self._client.get_blob_client(key).set_http_headers(settings)
+
     def run(self, folder: str = "/cost/daily", state: State | None = None) -> Run:
         """Run the tap over a folder; requests of runs before are forgotten."""
         self.azure.blobs.clear_requests()
@@ -80,7 +87,7 @@ class Container:
         rows = []
         for key in delivery.data_keys:
             path = tmp_path / key.rpartition("/")[2]
-            path.write_bytes(self._client.download_blob(key).readall())
+            path.write_bytes(self.store.get(key))
             rows += cost_rows(path)
         assert wrong_values(lines, rows) == []
         return told["delivery_id"].startswith(delivery.execution_id) and told["rows"] == delivery.rows

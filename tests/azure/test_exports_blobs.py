@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
@@ -67,6 +68,26 @@ def test_trap_27_requests_are_of_a_version_that_every_storage_service_knows(
 def test_a_run_is_read_from_a_container(container: Container, tmp_path: Path, layout: str, form: Any) -> None:
     delivery = container.deliver(layout=layout, form=form)
     assert container.is_only(container.read("/cost"), delivery, tmp_path)
+
+
+def test_files_whose_encoding_says_that_they_are_gzipped_are_read_as_they_are_stored(
+    container: Container, tmp_path: Path
+) -> None:
+    """Unpacked on the way, they would have another size than was listed."""
+    delivery = container.deliver(200, form="gzip")
+    for key in delivery.data_keys:
+        container.encode(key)
+    assert container.is_only(container.read(), delivery, tmp_path)
+
+
+def test_a_manifest_whose_encoding_says_that_it_is_gzipped_is_unpacked(
+    container: Container, tmp_path: Path
+) -> None:
+    delivery = container.deliver()
+    manifest = container.store.get(delivery.manifest_key)
+    container.store.put(delivery.manifest_key, gzip.compress(manifest))
+    container.encode(delivery.manifest_key)
+    assert container.is_only(container.read(), delivery, tmp_path)
 
 
 def test_the_folder_of_an_export_may_be_the_whole_container(container: Container, tmp_path: Path) -> None:

@@ -51,6 +51,11 @@ class ContainerStore:
         with data.open("rb") as body:
             self._client.upload_blob(key, body, overwrite=True)
 
+    def get(self, key: str) -> bytes:
+        """What a blob holds, as it is stored."""
+        content: bytes = self._client.download_blob(key, decompress=False).readall()
+        return content
+
     def keys(self, prefix: str) -> list[str]:
         """All blobs below the prefix."""
         return sorted(self._client.list_blob_names(name_starts_with=prefix))
