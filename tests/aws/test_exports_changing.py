@@ -84,18 +84,43 @@ def test_a_manifest_that_is_replaced_after_the_last_file_counts(bench: Bench) ->
     is_only_current(bench, run, new)
 
 
-def test_a_delivery_that_is_replaced_after_it_was_read_keeps_no_other_from_being_told(bench: Bench) -> None:
-    """The manifest is read once for its rows, and once more to tell that they are complete."""
+def test_what_is_told_of_a_delivery_is_what_was_read_of_it(bench: Bench) -> None:
+    """Its manifest is not read once more for that."""
     old = bench.publish("2026-08", items(5, "old"))
     bench.publish(PERIOD, items(6, "other"))
     change = call_first(lambda: bench.publish("2026-08", items(7, "new")))
     bench.aws.proxy.inject(change, f"*{old.manifest_key}*", skip=1)
-    first = bench.run()
-    assert first.exit_code == 0, first.stderr
-    assert [(row["billing_period"], row["rows"]) for row in first.records("deliveries")] == [(PERIOD, 6)]
-    assert "was replaced after it was read" in first.stderr
-    second = bench.run(first.state)
-    assert [(row["billing_period"], row["rows"]) for row in second.records("deliveries")] == [("2026-08", 7)]
+    assert told(bench.read()) == {"2026-08": 5, PERIOD: 6}
+
+
+def test_a_delivery_that_nobody_reads_and_that_is_replaced_keeps_no_other_from_being_told(
+    bench: Bench,
+) -> None:
+    old = bench.publish("2026-08", items(5, "old"))
+    bench.publish(PERIOD, items(6, "other"))
+    change = call_first(lambda: bench.publish("2026-08", items(7, "new")))
+    bench.aws.proxy.inject(change, f"*{old.manifest_key}*")
+    first = bench.read(select=["deliveries"])
+    assert told(first) == {PERIOD: None}
+    assert "was replaced after it was listed" in first.stderr
+    second = bench.read(first.state, select=["deliveries"])
+    assert told(second) == {"2026-08": None}
+
+
+def test_a_delivery_that_was_read_before_its_size_was_remembered_is_opened(bench: Bench) -> None:
+    bench.publish(PERIOD, items(6, "some"))
+    whole = bench.read()
+    before = bench.read(select=["cost_and_usage"])
+    for entry in before.state["bookmarks"]["cost_and_usage"]["partitions"]:
+        del entry["files"], entry["bytes"]
+    again = bench.read(before.state)
+    assert again.records("cost_and_usage") == []
+    assert again.records("deliveries") == whole.records("deliveries")
+
+
+def told(run: Run) -> dict[str, int | None]:
+    """Rows of the deliveries that are told of, by month."""
+    return {row["billing_period"]: row["rows"] for row in run.records("deliveries")}
 
 
 def test_a_file_that_is_overwritten_without_a_new_manifest_is_a_delivery_under_way(bench: Bench) -> None:

@@ -30,11 +30,16 @@ NOW = datetime(2026, 11, 20, 8, tzinfo=UTC)
 def publish(
     azure: LocalAzure, month: str, *, scope: str = SCOPE, amount: str = "1.25", rows: int = 20
 ) -> None:
-    """Have a report of a month in files of at most 25 rows, two rows a day for 20 days."""
-    first = date.fromisoformat(f"{month}-01")
+    """Have a report of a month, two rows a day for 20 days."""
     for metric in ("ActualCost", "AmortizedCost"):
-        files = cost_details_csv(costs(first, rows, amount=amount), metric, rows_per_blob=25)
-        azure.details.publish(scope, month, metric, files)
+        azure.details.publish(scope, month, metric, files_of(month, metric, amount, rows))
+
+
+def files_of(month: str, metric: str, amount: str = "1.25", rows: int = 20) -> list[bytes]:
+    """Its files of at most 25 rows."""
+    return cost_details_csv(
+        costs(date.fromisoformat(f"{month}-01"), rows, amount=amount), metric, rows_per_blob=25
+    )
 
 
 @pytest.fixture(autouse=True)
@@ -268,14 +273,22 @@ class TestAgain:
 
     def test_a_stream_that_comes_later_tells_of_the_version_that_was_read(
         self,
+        azure: LocalAzure,
         config: dict[str, Any],
         run_tap: RunTap,
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
+        """As after a run that was killed in between; what is restated since is another delivery."""
+        sizes = {month: sum(map(len, files_of(month, "ActualCost"))) for month in MONTHS}
         lines = run_tap(config, [LINES])
+        for month in MONTHS:
+            publish(azure, month, rows=10)
         be_at(monkeypatch, NOW.replace(hour=20))
         told = run_tap(config, ["deliveries", LINES], lines.state)
         assert not told.records(LINES)
+        assert len(made(azure)) == 3
         ids = {one["delivery_id"] for one in lines.records(LINES)}
         assert {one["delivery_id"] for one in told.records("deliveries")} == ids
+        assert {one["billing_period"]: one["bytes"] for one in told.records("deliveries")} == sizes
+        assert {(one["files"], one["rows"]) for one in told.records("deliveries")} == {(2, 40)}
         assert current(lines, told) == {(f"{SCOPE} ActualCost", month): WHOLE for month in MONTHS}

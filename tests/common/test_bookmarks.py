@@ -24,7 +24,8 @@ def manifest(period: str = "2026-02", etag: str = "e1", model_version: str | Non
 
 
 def delivery(of: Manifest, delivery_id: str = "d1") -> Delivery:
-    return Delivery(manifest=of, delivery_id=delivery_id, columns=None, files=())
+    file = ObjectInfo(key=f"{of.period}/part.csv", size=12, etag=delivery_id, modified=MOMENT)
+    return Delivery(manifest=of, delivery_id=delivery_id, columns=None, files=(file,))
 
 
 @pytest.fixture
@@ -84,6 +85,8 @@ def test_a_delivery_is_remembered_by_its_manifest(bookmarks: Bookmarks, state: d
         "replication_key_value": "2026-03-01T12:00:00.000005+00:00",
         "delivery_id": "d1",
         "manifest_etag": "e1",
+        "files": 1,
+        "bytes": 12,
         "rows": 5,
         "note": "n",
     }

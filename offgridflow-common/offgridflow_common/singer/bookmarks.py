@@ -61,21 +61,28 @@ class Bookmarks:
     def mark_read(
         self, delivery: Delivery, rows: int | None, notes: Mapping[str, Any] = MappingProxyType({})
     ) -> None:
-        """Remember that all rows of a delivery are out."""
-        context = _context(delivery.manifest)
+        """Remember that all rows of a delivery are out, and how large it was."""
+        self.mark_told(delivery.manifest, {**size_of(delivery), "rows": rows, **notes})
+
+    def mark_told(self, manifest: Manifest, told: Mapping[str, Any]) -> None:
+        """Remember what is known of a delivery that is done with."""
+        context = _context(manifest)
         self.set(
             context,
             {
                 "replication_key": "delivered_at",
-                "replication_key_value": delivery.delivered_at.isoformat(timespec="microseconds"),
-                "delivery_id": delivery.delivery_id,
-                "manifest_etag": delivery.manifest.info.etag,
-                "rows": rows,
-                **notes,
+                "replication_key_value": manifest.info.modified.isoformat(timespec="microseconds"),
+                "manifest_etag": manifest.info.etag,
+                **told,
             },
         )
         if entry := self._find(context):
             entry.pop("partial", None)
+
+
+def size_of(delivery: Delivery) -> dict[str, Any]:
+    """Which delivery it is, and how large."""
+    return {"delivery_id": delivery.delivery_id, "files": len(delivery.files), "bytes": delivery.bytes}
 
 
 def _context(manifest: Manifest) -> dict[str, str]:

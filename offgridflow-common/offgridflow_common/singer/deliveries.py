@@ -9,13 +9,14 @@ import polars as pl
 
 from offgridflow_common.columns import Column, Kind, polars_schema
 from offgridflow_common.errors import SourceChanged
+from offgridflow_common.singer.bookmarks import size_of
 from offgridflow_common.singer.streams import OffGridFlowStream, Partition
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from typing import Any
 
-    from offgridflow_common.exports.delivery import Delivery, Export, Manifest
+    from offgridflow_common.exports.delivery import Export, Manifest
     from offgridflow_common.singer.bookmarks import Bookmarks
     from offgridflow_common.singer.reading import ExportSource
     from offgridflow_common.singer.tap import OffGridFlowTap
@@ -84,12 +85,8 @@ class DeliveriesStream(OffGridFlowStream):
             and (readings := self._readings(manifest)) is not None
         ]
         for manifest, readings in sorted(ready, key=lambda item: item[0].info.modified):
-            try:
-                delivery = self._source.deliveries.open(manifest)
-            except SourceChanged:
-                self.log("%s was replaced after it was read: the next run reads what is new", manifest.label)
-                continue
-            yield self._partition(delivery, max((reading["rows"] for reading in readings), default=None))
+            if told := self._told(manifest, readings):
+                yield self._partition(manifest, told)
 
     def _readings(self, manifest: Manifest) -> list[Mapping[str, Any]] | None:
         """What the selected streams have read of a delivery; None if one of them is not done."""
@@ -103,23 +100,37 @@ class DeliveriesStream(OffGridFlowStream):
             return None
         return [reading for reading in readings if reading is not None]
 
-    def _partition(self, delivery: Delivery, rows: int | None) -> Partition:
+    def _told(self, manifest: Manifest, readings: Sequence[Mapping[str, Any]]) -> Mapping[str, Any] | None:
+        """What is told of a delivery: what it was when it was read; None of one that was replaced since.
+
+        One that nobody reads is opened for it, and one that was read before that was remembered.
+        """
+        size = next((reading for reading in readings if "files" in reading), None)
+        if size is None:
+            try:
+                size = size_of(self._source.deliveries.open(manifest))
+            except SourceChanged:
+                self.log(
+                    "%s was replaced after it was listed: the next run tells of the new one", manifest.label
+                )
+                return None
+        rows = max((reading["rows"] for reading in readings), default=None)
+        return {name: size[name] for name in ("delivery_id", "files", "bytes")} | {"rows": rows}
+
+    def _partition(self, manifest: Manifest, told: Mapping[str, Any]) -> Partition:
         return Partition(
-            label=delivery.manifest.label,
-            blocks=lambda: iter([self._row(delivery, rows)]),
-            acknowledge=lambda _: self.bookmarks.mark_read(delivery, rows),
+            label=manifest.label,
+            blocks=lambda: iter([self._row(manifest, told)]),
+            acknowledge=lambda _: self.bookmarks.mark_told(manifest, told),
         )
 
-    def _row(self, delivery: Delivery, rows: int | None) -> pl.DataFrame:
+    def _row(self, manifest: Manifest, told: Mapping[str, Any]) -> pl.DataFrame:
         values = {
-            "export_name": delivery.export.name,
-            "export_type": delivery.export.type,
-            "billing_period": delivery.period,
-            "delivery_id": delivery.delivery_id,
-            "delivered_at": delivery.delivered_at,
-            "model_version": delivery.manifest.model_version,
-            "files": len(delivery.files),
-            "bytes": delivery.bytes,
-            "rows": rows,
+            "export_name": manifest.export.name,
+            "export_type": manifest.export.type,
+            "billing_period": manifest.period,
+            "delivered_at": manifest.info.modified,
+            "model_version": manifest.model_version,
+            **told,
         }
         return pl.DataFrame([values], schema=polars_schema(self.columns)).select(self.wanted)
