@@ -242,11 +242,12 @@ class ApiClient:
         return bytes(body)
 
     def _chunks(self, asked: str, answer: requests.Response, seconds: float) -> Iterator[bytes]:
-        """The decoded body in pieces that are bounded in size and, together, in time."""
+        """The decoded body in pieces that are bounded in size and, together, in time and by the run."""
         clock = self._pipeline.clock
         deadline = clock.monotonic() + seconds
         # read1, not read: it returns what is there, so that a trickle cannot outlast the deadline.
-        while chunk := answer.raw.read1(_CHUNK_BYTES, decode_content=True):
+        chunks = iter(lambda: answer.raw.read1(_CHUNK_BYTES, decode_content=True), b"")
+        for chunk in self._pipeline.unless_cancelled(chunks):
             yield chunk
             if clock.monotonic() > deadline:
                 raise TransientError(

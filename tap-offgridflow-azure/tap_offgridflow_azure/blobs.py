@@ -84,7 +84,7 @@ class BlobStore:
 
         def fetch(container: Any) -> None:  # noqa: ANN401 - the SDK's container client
             opened = self._client.open_unchanged(container, info.key, info.etag, unpack=False)
-            save(opened.chunks(), info, target, self.uri(info.key))
+            save(self._client.chunks(opened), info, target, self.uri(info.key))
 
         self._fetch(info, fetch)
 

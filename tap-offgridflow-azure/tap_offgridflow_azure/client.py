@@ -27,7 +27,7 @@ from tap_offgridflow_azure.throttling import FIRST_PAUSE, LONGEST_PAUSE, CostMan
 from tap_offgridflow_azure.tokens import TokenAuth, TokenSource, claims_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from offgridflow_common.clock import Clock
     from offgridflow_common.pipeline import RequestPipeline
@@ -129,6 +129,10 @@ class AzureClient:
             lambda: self._renewed_once(container_url, send),
             lambda error: storage_error(error, asked, _TABLE, self.clock),
         )
+
+    def chunks(self, opened: StorageStreamDownloader[bytes]) -> Iterator[bytes]:
+        """The content of a blob, until the run is asked to stop."""
+        return self._pipeline.unless_cancelled(opened.chunks())
 
     @staticmethod
     def open_unchanged(

@@ -816,6 +816,29 @@ class TestABodyForAFile:
         make(server.url, timeout=10).request("GET", "x", into=file)
         assert file.read_bytes() == b"x" * 9
 
+    def test_ends_with_what_has_come_when_the_run_is_cancelled(
+        self, server: Server, session: requests.Session, clock: FakeClock, tmp_path: Path
+    ) -> None:
+        cancel = threading.Event()
+
+        def half(handler: http.server.BaseHTTPRequestHandler) -> None:
+            handler.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n")
+            cancel.set()
+            handler.wfile.write(b"x")
+            server.released.wait(20)
+
+        server.steps = [half]
+        pipeline = RequestPipeline(
+            limiter=TokenBucket(1, 1, clock),
+            retry=RetryPolicy(clock=clock),
+            telemetry=Telemetry("tap-test"),
+            cancel=cancel,
+        )
+        client = ApiClient(base_url=server.url, pipeline=pipeline, auth=None, timeout=60, session=session)
+        with pytest.raises(Cancelled):
+            client.request("GET", "x", into=tmp_path / "body")
+        assert not server.released.is_set()
+
     def test_is_not_made_of_an_error(
         self, server: Server, make: Callable[..., ApiClient], tmp_path: Path
     ) -> None:
