@@ -140,6 +140,18 @@ class TargetOffgridflowDuckdb(LoadingTarget):
             )
         super()._process_batch_message(message_dict)
 
+    def _process_activate_version_message(self, message_dict: dict[str, Any]) -> None:
+        """Activate a version, if the rows of this run tell which one they are of."""
+        if self.config["add_record_metadata"]:
+            super()._process_activate_version_message(message_dict)
+            return
+        self.logger.warning(
+            "Version %s of %s is not activated, and rows of earlier versions stay: that needs "
+            "`add_record_metadata`",
+            message_dict["version"],
+            message_dict["stream"],
+        )
+
     def _process_state_message(self, message_dict: dict[str, Any]) -> None:
         """Keep a state; after something has been loaded, load all that it covers and let it go out."""
         super()._process_state_message(message_dict)

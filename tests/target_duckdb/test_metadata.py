@@ -126,10 +126,25 @@ def test_versions_need_not_be_processed(loader: Loader) -> None:
     assert loader.ask("SELECT count(*), count(_sdc_deleted_at) FROM s") == [(2, 0)]
 
 
-def test_a_version_without_metadata_deletes_nothing(loader: Loader) -> None:
-    loader.load(KEYED, *versioned(1, 1))
-    loader.load(KEYED, *versioned(2, 2), activate(2))
-    assert loader.ask("SELECT count(*), count(_sdc_deleted_at) FROM s") == [(2, 0)]
+@pytest.mark.parametrize("hard_delete", [False, True])
+@pytest.mark.parametrize("metadata_before", [False, True])
+def test_a_version_without_metadata_deletes_and_marks_nothing(
+    loader: Loader, caplog: pytest.LogCaptureFixture, *, metadata_before: bool, hard_delete: bool
+) -> None:
+    """Also where columns of metadata are left from before: the rows that come now have no version."""
+    loader.load(KEYED, *versioned(1, 1, 2, 3), activate(1), add_record_metadata=metadata_before)
+    before = loader.types("s")
+    loader.load(KEYED, *versioned(2, 1, 2), activate(2), hard_delete=hard_delete)
+    assert loader.types("s") == before
+    assert loader.ask("SELECT k, v FROM s ORDER BY k") == [
+        (1, "version 2"),
+        (2, "version 2"),
+        (3, "version 1"),
+    ]
+    if metadata_before:
+        assert loader.ask("SELECT count(_sdc_deleted_at) FROM s") == [(0,)]
+    assert "Version 2 of s is not activated" in caplog.text
+    assert "add_record_metadata" in caplog.text
 
 
 def test_a_deletion_takes_the_row_away_if_that_is_asked_for(loader: Loader) -> None:
