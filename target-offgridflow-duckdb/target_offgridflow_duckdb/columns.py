@@ -16,6 +16,8 @@ _DIGITS = 38
 #: Decimals of exact numbers whose schema does not say how many they have.
 _SCALE = 18
 
+#: The type that holds everything.
+TEXT: Final = "VARCHAR"
 #: The type of instants.
 INSTANT: Final = "TIMESTAMP WITH TIME ZONE"
 
@@ -74,7 +76,7 @@ def widest(present: str, coming: str) -> str:
     A column that is wide enough stays as it is, also where others made it: a timestamp without zone holds
     UTC. Floating point wins over exact numbers, as in DuckDB, and text over everything.
     """
-    if present in (coming, "VARCHAR"):
+    if present in (coming, TEXT):
         return present
     here, there = _integers_and_decimals(present), _integers_and_decimals(coming)
     if here and there:
@@ -84,7 +86,28 @@ def widest(present: str, coming: str) -> str:
         return "DOUBLE"
     if {present, coming} <= {*_TIMES, "DATE"}:
         return present if present in _TIMES else coming
-    return "VARCHAR"
+    return TEXT
+
+
+def rounds(present: str, coming: str) -> bool:
+    """Whether a column of one type, wide enough as it is, may still change exact numbers of another."""
+    return present in _FLOATS and _integers_and_decimals(coming) is not None
+
+
+def given_back(value: str, own: str, held: str) -> str:
+    """What is left of a value that a column of another type held, or null, in SQL.
+
+    Args:
+        value: The value, in SQL.
+        own: Its type.
+        held: The column's type.
+    """
+    held_value = f"TRY_CAST({value} AS {held})"
+    _, decimals = _integers_and_decimals(own) or (0, 0)
+    if held in _FLOATS and decimals:
+        # As text a 0.1 is a 0.1, whatever the digits that it has as a number of base two.
+        held_value = f"CAST({held_value} AS {TEXT})"
+    return f"TRY_CAST({held_value} AS {own})"
 
 
 def _type(schema: Mapping[str, Any]) -> tuple[str, Reading]:
@@ -99,14 +122,14 @@ def _type(schema: Mapping[str, Any]) -> tuple[str, Reading]:
         if form in _DECIMALS:
             precision, scale = schema.get("precision") or _DIGITS, schema.get("scale")
             return _decimal(precision, _SCALE if scale is None else scale), Reading.DIGITS
-        return _DATES.get(str(form), "VARCHAR"), Reading.TEXT
+        return _DATES.get(str(form), TEXT), Reading.TEXT
     if kinds in ({"number"}, {"number", "integer"}):
         step = schema.get("multipleOf")
         return (_decimal(_DIGITS, _decimals(step)), Reading.DIGITS) if step else ("DOUBLE", Reading.NUMBER)
     if kinds and kinds <= {"object", "array"}:
         return "JSON", Reading.JSON
     simple = {"integer": ("BIGINT", Reading.INTEGER), "boolean": ("BOOLEAN", Reading.BOOLEAN)}
-    return simple.get(" ".join(kinds), ("VARCHAR", Reading.ANY))
+    return simple.get(" ".join(kinds), (TEXT, Reading.ANY))
 
 
 def _kinds(schema: Mapping[str, Any]) -> tuple[set[str], Mapping[str, Any]]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from offgridflow_common.errors import BadRequestError
-from target_offgridflow_duckdb.columns import widest
-from target_offgridflow_duckdb.database import quoted
+from target_offgridflow_duckdb.columns import TEXT, given_back, rounds, widest
+from target_offgridflow_duckdb.database import literal, quoted
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -86,6 +86,8 @@ class Table:
         self._schema = f"{quoted(database.name)}.{quoted(schema)}"
         self._table = f"{self._schema}.{quoted(name)}"
         self._types: dict[str, str] = {}
+        #: What a stream declares, which may be narrower.
+        self._declared: dict[str, str] = {}
 
     def __str__(self) -> str:
         return ".".join(self._place)
@@ -94,10 +96,12 @@ class Table:
         """Make the table, or add the columns that it lacks and widen those that are too narrow.
 
         Raises:
-            BadRequestError: DuckDB, to which case in names is nothing, cannot tell two columns apart.
+            BadRequestError: DuckDB, to which case in names is nothing, cannot tell two columns apart; or what
+                a column holds would change with its type.
             FatalError: DuckDB refused it.
         """
         self._refuse_same_names(columns)
+        self._declared |= {_folded(column.name): column.sql_type for column in columns}
         with self._database.transaction(f"preparing table {self}"):
             self._read_types()
             for statement in self._changes(columns):
@@ -119,10 +123,7 @@ class Table:
         Returns:
             How many rows of the table are new or were changed.
         """
-        typed = ", ".join(
-            f"CAST({value} AS {self._types[_folded(name)]}) AS {quoted(name)}"
-            for name, value in values.items()
-        )
+        typed = ", ".join(f"{self._typed(name, value)} AS {quoted(name)}" for name, value in values.items())
         self._database.run(f"CREATE OR REPLACE TEMP VIEW {_INCOMING} AS SELECT {typed} FROM {source}")
         if not keys:
             return self._insert(_INCOMING, unless)
@@ -150,6 +151,22 @@ class Table:
                 self._database.run(
                     f"UPDATE {self._table} SET {deleted} = now() WHERE {old} AND {deleted} IS NULL", [version]
                 )
+
+    def _typed(self, name: str, value: str) -> str:
+        """A value in the type of its column, which refuses numbers that it would round."""
+        present = self._types[_folded(name)]
+        declared = self._declared.get(_folded(name), present)
+        typed, exact = f"CAST({value} AS {present})", f"CAST({value} AS {declared})"
+        if not rounds(present, declared):
+            return typed
+        problem = (
+            f" would be rounded in column `{name}`, which is {present}: ALTER it in the database to "
+            f"DECIMAL or {TEXT}, which keep all digits"
+        )
+        return (
+            f"CASE WHEN {given_back(exact, declared, present)} IS DISTINCT FROM {exact} "
+            f"THEN error({exact} || {literal(problem)}) ELSE {typed} END"
+        )
 
     def _rows_by_key(self, keys: Sequence[str]) -> tuple[str, str]:
         """A relation with one row for each key, and the condition that an old and a new row have the same."""
@@ -201,7 +218,26 @@ class Table:
             if present is None:
                 yield f"ALTER TABLE {self._table} ADD COLUMN {name} {column.sql_type}"
             elif (needed := widest(present, column.sql_type)) != present:
+                self._refuse_loss(column.name, present, needed)
                 yield f"ALTER TABLE {self._table} ALTER COLUMN {name} SET DATA TYPE {needed}"
+
+    def _refuse_loss(self, column: str, present: str, needed: str) -> None:
+        """Refuse a type that does not give back what a column holds; in it, keys may even be the same."""
+        if needed == TEXT:
+            return
+        name = quoted(column)
+        ((count, example),) = self._database.run(
+            f"SELECT count(*), CAST(min({name}) AS {TEXT}) FROM {self._table} "
+            f"WHERE {given_back(name, present, needed)} IS DISTINCT FROM {name}"
+        )
+        if count:
+            raise BadRequestError(
+                asked=f"preparing table {self}",
+                got=f"column `{column}` would become {needed}, which changes values of {present} that it "
+                f"holds: {count:,}, such as {example}",
+                do="give the property a `multipleOf`, or `string` as one more type, with the tap's extra "
+                "`schema` in Meltano: exact decimals and texts keep all digits",
+            )
 
     def _read_types(self) -> None:
         rows = self._database.run(_TYPES_QUERY, self._place)

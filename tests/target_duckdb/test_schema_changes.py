@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from datetime import UTC, date, datetime
 from decimal import Decimal
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import duckdb
 import pytest
 
+from offgridflow_common.errors import BadRequestError, FatalError
 from tests.target_duckdb.loading import (
     BOOLEAN,
     DATE,
@@ -22,9 +23,20 @@ from tests.target_duckdb.loading import (
     schema,
 )
 
+if TYPE_CHECKING:
+    from pathlib import Path
+
 CENTS = {"type": "number", "multipleOf": 0.01}
 MILLS = {"type": "number", "multipleOf": 0.001}
+LONG = {"type": "string", "format": "singer.decimal", "precision": 38, "scale": 2}
+ANY_DECIMAL = {"type": "string", "format": "singer.decimal"}
+PRECISE = {"type": "string", "format": "singer.decimal", "precision": 38, "scale": 10}
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
+
+
+def spelled(key: int, value: str) -> bytes:
+    """A record whose value is written with all its digits."""
+    return b'{"type": "RECORD", "stream": "s", "record": {"k": %d, "v": %s}}' % (key, value.encode())
 
 
 @pytest.mark.parametrize(
@@ -37,6 +49,9 @@ NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
         ((MILLS, 1.125), (CENTS, 1.25), "DECIMAL(38,3)", [Decimal("1.125"), Decimal("1.250")]),
         ((CENTS, 1.25), (INTEGER, 7), "DECIMAL(38,2)", [Decimal("1.25"), Decimal("7.00")]),
         ((CENTS, 1.25), (NUMBER, 1.5), "DOUBLE", [1.25, 1.5]),
+        ((ANY_DECIMAL, "12.34567891"), (NUMBER, 1.5), "DOUBLE", [12.34567891, 1.5]),
+        ((NUMBER, 1.5), (ANY_DECIMAL, "12.34567891"), "DOUBLE", [1.5, 12.34567891]),
+        ((INTEGER, 2**60), (NUMBER, 1.5), "DOUBLE", [2.0**60, 1.5]),
         (
             (DATE, "2026-01-01"),
             (MOMENT, "2026-01-01T12:00:00Z"),
@@ -80,6 +95,67 @@ def test_a_column_becomes_wide_enough_for_both(
         loader.load(*messages[1])
     assert loader.types("s")["v"] == sql_type
     assert [row["v"] for row in loader.rows("s")] == values
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "value"),
+    [
+        (INTEGER, NUMBER, "9007199254740993"),
+        (INTEGER, NUMBER, "-9007199254740993"),
+        (INTEGER, NUMBER, "9223372036854775807"),
+        (CENTS, NUMBER, "123456789012345678.12"),
+        (LONG, PRECISE, "123456789012345678901234567890.12"),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("keys", [["v"], ["k"]], ids=["as the key", "as a value"])
+def test_a_change_that_would_round_what_a_column_holds_is_refused(
+    loader: Loader, before: dict[str, Any], after: dict[str, Any], value: str, keys: list[str]
+) -> None:
+    """As a key, rounded values would even make one row of two."""
+    loader.load(
+        schema("s", keys, k=INTEGER, v=before), spelled(1, "1"), spelled(2, value), spelled(3, "null")
+    )
+    types, rows = loader.types("s"), loader.rows("s")
+    with pytest.raises(BadRequestError) as caught:
+        loader.load(schema("s", keys, k=INTEGER, v=after, more=TEXT), spelled(4, "1"))
+    assert caught.value.asked == "preparing table main.s"
+    assert f"changes values of {types['v']} that it holds: 1, such as {value}" in caught.value.got
+    assert "multipleOf" in caught.value.do
+    assert (loader.types("s"), loader.rows("s")) == (types, rows)
+
+
+@pytest.mark.parametrize("encoding", ["records", "parquet"])
+@pytest.mark.parametrize(
+    ("kind", "numbers"),
+    [
+        (INTEGER, ("9007199254740992", "9007199254740993")),
+        (INTEGER, ("-9223372036854775808", "9223372036854775807")),
+        (CENTS, ("1.25", "123456789012345678.12")),
+    ],
+    ids=str,
+)
+def test_an_exact_number_that_a_column_of_floating_point_would_round_is_refused(
+    loader: Loader, tmp_path: Path, kind: dict[str, Any], numbers: tuple[str, str], encoding: str
+) -> None:
+    good, bad = numbers
+
+    def message(number: str) -> bytes | dict[str, Any]:
+        if encoding == "records":
+            return spelled(2, number)
+        path = tmp_path / number
+        loader.ask(f"COPY (SELECT 2 AS k, {number} AS v) TO '{path}' (FORMAT parquet)")
+        return {"type": "BATCH", "stream": "s", "encoding": {"format": encoding}, "manifest": [path.as_uri()]}
+
+    loader.load(schema("s", ["k"], k=INTEGER, v=NUMBER), spelled(1, "1.5"))
+    loader.load(schema("s", ["k"], k=INTEGER, v=kind), message(good))
+    held = [{"k": 1, "v": 1.5}, {"k": 2, "v": float(good)}]
+    assert loader.rows("s") == held
+    with pytest.raises(FatalError) as caught:
+        loader.load(schema("s", ["k"], k=INTEGER, v=kind), message(bad))
+    assert f"{bad} would be rounded in column `v`" in caught.value.got
+    assert "ALTER" in caught.value.got
+    assert loader.rows("s") == held
 
 
 def test_columns_are_added_and_those_that_vanish_stay(loader: Loader) -> None:
