@@ -178,10 +178,16 @@ class DuckDbSink(BatchSink):
 
     def activate_version(self, new_version: int) -> None:
         """Delete the rows of earlier versions, or mark them as deleted."""
+        self.tell_version(new_version)
         self._owner.drain_one(self)
-        moment = {"type": "string", "format": "date-time"}
-        self._table.prepare(columns_of({metadata.VERSION: {"type": "integer"}, metadata.DELETED: moment}))
-        self._table.retire(new_version, metadata.VERSION, metadata.DELETED, hard=self.config["hard_delete"])
+        old = metadata.of_earlier_versions(new_version, self.sync_started_at)
+        self._table.retire(new_version, old, metadata.DELETED, hard=self.config["hard_delete"])
+
+    def tell_version(self, version: int) -> None:
+        """Say which version of the table the rows of files are that come now; files do not tell."""
+        if self._owner.tables.versions.get(self.stream_name) != version:
+            self._owner.drain_one(self)
+            self._owner.tables.versions[self.stream_name] = version
 
     def _parse_timestamps_in_record(self, record: object, schema: object, treatment: object) -> None:
         """Leave times as they are: DuckDB reads a whole column of them at once."""
@@ -261,7 +267,11 @@ class DuckDbSink(BatchSink):
         """Load a part of a BATCH; nobody says of its rows when they were extracted."""
         if missing := [key for key in self.key_properties if key not in values]:
             raise MissingKeyPropertiesError(f"{self.stream_name}: a BATCH file lacks {', '.join(missing)}")
-        now = metadata.received(self.sync_started_at) if self.include_sdc_metadata_properties else {}
+        now: dict[str, str | int] = {}
+        if self.include_sdc_metadata_properties:
+            now |= metadata.received(self.sync_started_at)
+            if (version := self._owner.tables.versions.get(self.stream_name)) is not None:
+                now[metadata.VERSION] = version
         self.record_counter_metric.increment(
             self._load(source, {**values, **{name: literal(value) for name, value in now.items()}})
         )

@@ -41,6 +41,8 @@ class Tables:
         self._overwrite = overwrite
         self._streams: dict[tuple[str, str], str] = {}
         self._begun: set[str] = set()
+        #: The version of each stream's table that its messages told last.
+        self.versions: dict[str, int] = {}
 
     def of(self, stream: str) -> Table:
         """The table of a stream, which no other stream of the run goes to.
@@ -140,16 +142,22 @@ class Table:
         with self._database.transaction(f"emptying table {self}"):
             self._database.run(f"DELETE FROM {self._table}")
 
-    def retire(self, version: int, version_column: str, deleted_column: str, *, hard: bool) -> None:
-        """Delete the rows of earlier versions, or mark them as deleted now."""
-        old = f"{quoted(version_column)} < ?"
+    def retire(self, version: int, old: str, deleted_column: str, *, hard: bool) -> None:
+        """Delete the rows of earlier versions, or mark them as deleted now.
+
+        Args:
+            version: The version that becomes the active one.
+            old: The condition in SQL of rows of earlier ones.
+            deleted_column: Says when a row was deleted.
+            hard: Whether to delete them.
+        """
+        deleted = quoted(deleted_column)
         with self._database.transaction(f"activating version {version} of table {self}"):
             if hard:
-                self._database.run(f"DELETE FROM {self._table} WHERE {old}", [version])
+                self._database.run(f"DELETE FROM {self._table} WHERE {old}")
             else:
-                deleted = quoted(deleted_column)
                 self._database.run(
-                    f"UPDATE {self._table} SET {deleted} = now() WHERE {old} AND {deleted} IS NULL", [version]
+                    f"UPDATE {self._table} SET {deleted} = now() WHERE ({old}) AND {deleted} IS NULL"
                 )
 
     def _typed(self, name: str, value: str) -> str:

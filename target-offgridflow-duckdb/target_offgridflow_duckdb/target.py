@@ -138,6 +138,9 @@ class TargetOffgridflowDuckdb(LoadingTarget):
                 got="stream maps or flattening, which need records",
                 do="set them in the tap, or take `batch_config` away from it",
             )
+        sink = self.get_sink(stream)
+        if isinstance(sink, DuckDbSink) and (version := message_dict.get("version")) is not None:
+            sink.tell_version(version)
         super()._process_batch_message(message_dict)
 
     def _process_activate_version_message(self, message_dict: dict[str, Any]) -> None:

@@ -26,6 +26,7 @@ TYPES = {
     "_sdc_table_version": "BIGINT",
     "_sdc_sync_started_at": "BIGINT",
 }
+LEFT = "SELECT k, v, _sdc_table_version FROM s WHERE _sdc_deleted_at IS NULL ORDER BY k"
 EXTRACTED = datetime(2026, 1, 31, 12, 0, 0, 123456, UTC)
 
 
@@ -79,6 +80,17 @@ def test_rows_of_files_say_when_they_were_received_and_loaded(
     assert before <= row["_sdc_sequence"] <= time.time_ns() // 10**6
     assert row["_sdc_received_at"] == row["_sdc_batched_at"]
     assert row["_sdc_extracted_at"] is None
+
+
+def file_of(loader: Loader, folder: Path, encoding: str, version: int, *keys: int) -> Message:
+    """A BATCH message, which tells no version, with a file of rows."""
+    path = folder / f"version {version}"
+    if encoding == "jsonl":
+        path.write_text("\n".join(json.dumps({"k": key, "v": f"version {version}"}) for key in keys))
+    else:
+        values = f"SELECT unnest({list(keys)}) AS k, 'version {version}' AS v"
+        loader.ask(f"COPY ({values}) TO '{path}' (FORMAT parquet)")
+    return {"type": "BATCH", "stream": "s", "encoding": {"format": encoding}, "manifest": [path.as_uri()]}
 
 
 def test_there_are_no_metadata_columns_unless_they_are_asked_for(loader: Loader) -> None:
@@ -145,6 +157,46 @@ def test_a_version_without_metadata_deletes_and_marks_nothing(
         assert loader.ask("SELECT count(_sdc_deleted_at) FROM s") == [(0,)]
     assert "Version 2 of s is not activated" in caplog.text
     assert "add_record_metadata" in caplog.text
+
+
+@pytest.mark.parametrize("hard_delete", [False, True])
+@pytest.mark.parametrize("encoding", ["jsonl", "parquet"])
+@pytest.mark.parametrize("told", ["before", "by the files' message", "after"])
+def test_activating_a_version_retires_the_rows_of_files_that_came_before(
+    loader: Loader, tmp_path: Path, told: str, encoding: str, *, hard_delete: bool
+) -> None:
+    """The SDK's taps activate a version before they send its files, and say no version in their messages."""
+    for version, keys in ((1, (1, 2, 3)), (2, (1, 2))):
+        rows = file_of(loader, tmp_path, encoding, version, *keys)
+        if told == "by the files' message":
+            rows["version"] = version
+        messages = [activate(version), rows] if told == "before" else [rows, activate(version)]
+        loader.load(KEYED, *messages, add_record_metadata=True, hard_delete=hard_delete)
+        version_of_rows = None if told == "after" else version
+        assert loader.ask(LEFT) == [(key, f"version {version}", version_of_rows) for key in keys]
+    assert loader.ask("SELECT count(*) FROM s") == [(2 if hard_delete else 3,)]
+
+
+def test_files_of_each_message_are_of_the_version_that_was_told_last(loader: Loader, tmp_path: Path) -> None:
+    """Also where the files wait to be loaded together, and when the schema changes."""
+    files = [file_of(loader, tmp_path, "jsonl", key, key) for key in range(1, 5)]
+    loader.load(
+        KEYED,
+        files[0],
+        files[1] | {"version": 1},
+        files[2] | {"version": 2},
+        schema("s", ["k"], k=INTEGER, v=TEXT, more=TEXT),
+        files[3],
+        add_record_metadata=True,
+    )
+    assert loader.ask("SELECT k, _sdc_table_version FROM s ORDER BY k") == [(1, None), (2, 1), (3, 2), (4, 2)]
+
+
+def test_activating_a_version_retires_the_rows_of_runs_that_told_none(loader: Loader) -> None:
+    loader.load(KEYED, *versioned(1, 1, 2))
+    loader.load(KEYED, record("s", k=3), add_record_metadata=True)
+    loader.load(KEYED, *versioned(2, 2), record("s", k=4), activate(2), add_record_metadata=True)
+    assert [row[0] for row in loader.ask(LEFT)] == [2, 4]
 
 
 def test_a_deletion_takes_the_row_away_if_that_is_asked_for(loader: Loader) -> None:
