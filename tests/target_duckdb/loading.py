@@ -29,6 +29,7 @@ MOMENT = {"type": ["string", "null"], "format": "date-time"}
 #: So few that blocks hold records only, and records among other messages.
 PIECE_BYTES = 200
 DATE = {"type": ["string", "null"], "format": "date"}
+TIME = {"type": ["string", "null"], "format": "time"}
 
 
 def schema(stream: str, keys: Sequence[str] = (), **properties: Mapping[str, Any]) -> Message:

@@ -226,9 +226,11 @@ def rows_of(connection: Any, table: str) -> list[list[tuple[str, Any]]]:
 def comparable(value: Any, kind: object) -> Any:
     """A value as both databases would give it.
 
-    PostgreSQL's loader has instants without zone, in UTC, and DuckDB's JSON comes as text. What is a double
-    in DuckDB is exact in PostgreSQL.
+    PostgreSQL's loader has instants without zone, in UTC, and DuckDB's JSON and times of day come as text.
+    What is a double in DuckDB is exact in PostgreSQL.
     """
+    if isinstance(value, time):
+        return value.isoformat()
     if isinstance(value, datetime):
         return value.astimezone(UTC).replace(tzinfo=None) if value.tzinfo else value
     if isinstance(value, (Decimal, float)):

@@ -18,6 +18,7 @@ from tests.target_duckdb.loading import (
     NUMBER,
     OBJECT,
     TEXT,
+    TIME,
     Loader,
     record,
     schema,
@@ -239,6 +240,14 @@ def test_columns_that_another_loader_made_stay_as_they_are_if_they_are_wide_enou
     assert loader.types("s") == {"K": "HUGEINT", "moment": "TIMESTAMP", "n": "BIGINT", "f": "DOUBLE"}
     noon = NOON.replace(tzinfo=None)
     assert [tuple(row.values()) for row in loader.rows("s")] == [(1, noon, 1, 0.5), (2, noon, 100_000, 0.1)]
+
+
+def test_a_column_of_times_becomes_one_of_texts_which_keep_offsets(loader: Loader) -> None:
+    with duckdb.connect(str(loader.path)) as connection:
+        connection.execute("CREATE TABLE s (k BIGINT, v TIME)").fetchall()
+        connection.execute("INSERT INTO s VALUES (1, '12:00:00'), (2, '23:59:59.5')").fetchall()
+    loader.load(schema("s", ["k"], k=INTEGER, v=TIME), record("s", k=3, v="12:00:00+02:00"))
+    assert [row["v"] for row in loader.rows("s")] == ["12:00:00", "23:59:59.5", "12:00:00+02:00"]
 
 
 def test_values_of_a_wide_table_are_those_of_before_the_change(loader: Loader) -> None:
