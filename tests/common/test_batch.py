@@ -1,12 +1,17 @@
-"""How many rows a BATCH file has."""
+"""How many rows a BATCH file has, and what is in it."""
 
 from __future__ import annotations
 
+import io
+import json
+import math
 from typing import Any
 
+import polars as pl
 import pytest
+from singer_sdk.helpers._batch import BaseBatchFileEncoding
 
-from offgridflow_common.singer.batch import batch_rows
+from offgridflow_common.singer.batch import batch_rows, render
 
 
 @pytest.mark.parametrize(
@@ -30,3 +35,38 @@ def test_files_of_many_columns_have_fewer_rows_unless_the_user_asks_for_more(
     batch_config: dict[str, Any] | None, columns: int, rows: int
 ) -> None:
     assert batch_rows({"batch_config": batch_config}, columns) == rows
+
+
+@pytest.mark.parametrize("compression", ["none", "gzip"])
+def test_numbers_that_are_not_finite_are_null_in_parquet_as_they_are_in_lines(compression: str) -> None:
+    """JSON has no words for them, and a loader that puts objects into a column of JSON would write them."""
+    prices = pl.Map(pl.String(), pl.Float64())
+    more = pl.Struct({"n": pl.Float32(), "l": pl.List(pl.Float64()), "m": prices, "t": pl.String()})
+    frame = pl.DataFrame(
+        {
+            "number": [0.1, math.nan, math.inf, -math.inf, None],
+            "prices": [{"a": 0.5, "b": math.nan}, {}, None, {"c": -math.inf}, {"d": None}],
+            "more": [
+                {"n": math.nan, "l": [1.5, math.inf], "m": {"a": math.nan}, "t": "NaN"},
+                {"n": 0.5, "l": [], "m": None, "t": None},
+                None,
+                {"n": None, "l": None, "m": {}, "t": ""},
+                {"n": math.inf, "l": [None], "m": {"a": 1.5}, "t": ""},
+            ],
+            "tags": [{"a": "NaN"}, {}, None, {"b": None}, {}],
+            "whole": [2**62 + 1, None, 0, -1, 1],
+        },
+        schema_overrides={"prices": prices, "more": more, "tags": pl.Map(pl.String(), pl.String())},
+    )
+    suffix, parquet = render(frame, BaseBatchFileEncoding("parquet", compression))
+    _, lines = render(frame, BaseBatchFileEncoding("jsonl", "none"))
+    assert suffix == ".parquet"
+    read = pl.read_parquet(io.BytesIO(parquet))
+    assert read.schema == frame.schema
+    _, again = render(read, BaseBatchFileEncoding("jsonl", "none"))
+    assert again == lines
+    assert [json.loads(line)["number"] for line in lines.splitlines()] == [0.1, None, None, None, None]
+    assert read["number"].to_list() == [0.1, None, None, None, None]
+    assert read["prices"][0] == {"a": 0.5, "b": None}
+    assert read["more"][0] == {"n": None, "l": [1.5, None], "m": {"a": None}, "t": "NaN"}
+    assert read["more"].is_null().to_list() == [False, False, True, False, False]

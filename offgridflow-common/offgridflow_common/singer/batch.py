@@ -10,6 +10,7 @@ import polars as pl
 from singer_sdk.helpers._batch import BatchConfig, BatchFileFormat
 
 from offgridflow_common.exports.gzipped import compressed
+from offgridflow_common.singer.finite import only_finite
 from offgridflow_common.singer.render import render_lines
 
 if TYPE_CHECKING:
@@ -92,12 +93,12 @@ def render(frame: pl.DataFrame, encoding: BaseBatchFileEncoding) -> tuple[str, b
     """The content of a BATCH file, and the end of its name.
 
     JSON lines hold the very values of RECORD messages. Parquet keeps types: times as UTC timestamps,
-    objects as maps.
+    objects as maps. Numbers that are not finite are null in both.
     """
     gzipped = encoding.compression == "gzip"
     if encoding.format == BatchFileFormat.PARQUET:
         content = io.BytesIO()
-        typed = frame.with_columns(pl.col(pl.Null).cast(pl.String))
+        typed = only_finite(frame).with_columns(pl.col(pl.Null).cast(pl.String))
         typed.write_parquet(content, compression="gzip" if gzipped else "snappy")
         return ".parquet", content.getvalue()
     lines = render_lines(frame)
