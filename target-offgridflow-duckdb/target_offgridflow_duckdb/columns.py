@@ -27,6 +27,10 @@ _DECIMALS: Final = {"singer.decimal", "x-singer.decimal"}
 _DECIMAL: Final = re.compile(r"DECIMAL\((\d+),(\d+)\)")
 _INTEGER_DIGITS: Final = {"TINYINT": 3, "SMALLINT": 5, "INTEGER": 10, "BIGINT": 19, "HUGEINT": 39}
 _FLOATS: Final = {"FLOAT", "DOUBLE"}
+#: What BIGINT holds.
+BIGINTS: Final = range(-(2**63), 2**63)
+_BOUNDS: Final = ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum")
+_NULL: Final = ("null", ["null"])
 _TIMES: Final = ("TIMESTAMP", "TIMESTAMP_NS", INSTANT)
 
 
@@ -43,6 +47,10 @@ class Reading(Enum):
     JSON = "JSON"
     #: Texts as they are, anything else as JSON: for properties with several types or none.
     ANY = "any"
+
+
+_WHOLE: Final = ("BIGINT", Reading.INTEGER)
+_NUMBER: Final = ("DOUBLE", Reading.NUMBER)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,13 +119,25 @@ def given_back(value: str, own: str, held: str) -> str:
     return f"TRY_CAST({held_value} AS {own})"
 
 
-def _type(schema: Mapping[str, Any]) -> tuple[str, Reading]:
-    """DuckDB's type for a property, and how its values are read.
+def instant(value: str) -> str:
+    """A value as an instant, in SQL; RFC 3339 lets texts have a small t and z, which DuckDB does not read."""
+    texts = (value, f"upper(CAST({value} AS {TEXT}))")
+    first, second = (f"TRY_CAST({text} AS {INSTANT})" for text in texts)
+    return f"coalesce({first}, {second}, CAST({value} AS {INSTANT}))"
 
-    Like the SDK, it goes by the first of several alternatives (``anyOf``), and stores as text what has
-    several types.
-    """
-    kinds, schema = _kinds(schema)
+
+def _type(schema: Mapping[str, Any]) -> tuple[str, Reading]:
+    """DuckDB's type for a property, and how its values are read; text, if it may be of several types."""
+    types = {_type_of_one(alternative) for alternative in _alternatives(schema)}
+    if types == {_WHOLE, _NUMBER}:
+        return _NUMBER
+    if len(types) == 1:
+        return types.pop()
+    return TEXT, Reading.TEXT if {reading for _, reading in types} == {Reading.TEXT} else Reading.ANY
+
+
+def _type_of_one(schema: Mapping[str, Any]) -> tuple[str, Reading]:
+    kinds = _kinds(schema)
     if kinds == {"string"}:
         form = schema.get("format")
         if form in _DECIMALS:
@@ -126,20 +146,30 @@ def _type(schema: Mapping[str, Any]) -> tuple[str, Reading]:
         return _DATES.get(str(form), TEXT), Reading.TEXT
     if kinds in ({"number"}, {"number", "integer"}):
         step = schema.get("multipleOf")
-        return (_decimal(_DIGITS, _decimals(step)), Reading.DIGITS) if step else ("DOUBLE", Reading.NUMBER)
+        return (_decimal(_DIGITS, _decimals(step)), Reading.DIGITS) if step else _NUMBER
     if kinds and kinds <= {"object", "array"}:
         return "JSON", Reading.JSON
-    simple = {"integer": ("BIGINT", Reading.INTEGER), "boolean": ("BOOLEAN", Reading.BOOLEAN)}
-    return simple.get(" ".join(kinds), (TEXT, Reading.ANY))
+    if kinds == {"integer"}:
+        bounds = filter(None, map(schema.get, _BOUNDS))
+        fits = all(BIGINTS.start <= bound < BIGINTS.stop for bound in bounds)
+        return _WHOLE if fits else (_decimal(_DIGITS, 0), Reading.DIGITS)
+    return ("BOOLEAN", Reading.BOOLEAN) if kinds == {"boolean"} else (TEXT, Reading.ANY)
 
 
-def _kinds(schema: Mapping[str, Any]) -> tuple[set[str], Mapping[str, Any]]:
-    """The types that values have beside null, and the schema that says so."""
-    for alternative in (schema, *schema.get("anyOf", ()), *schema.get("oneOf", ())):
-        named = alternative.get("type", ())
-        if kinds := {named} - {"null"} if isinstance(named, str) else set(named) - {"null"}:
-            return kinds, alternative
-    return set(), schema
+def _alternatives(schema: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """What a property may be beside null: what its schema itself says, or what is listed there."""
+    listed = [*schema.get("anyOf", ()), *schema.get("oneOf", ())]
+    if _kinds(schema) or not listed:
+        return [schema]
+    # The SDK lists null by its bare name, too.
+    others = [other for other in listed if isinstance(other, dict) and other.get("type") not in _NULL]
+    return [each for other in others for each in _alternatives(other)]
+
+
+def _kinds(schema: Mapping[str, Any]) -> set[str]:
+    """The types that values have beside null."""
+    named = schema.get("type", ())
+    return ({named} if isinstance(named, str) else set(named)) - {"null"}
 
 
 def _decimals(number: float) -> int:

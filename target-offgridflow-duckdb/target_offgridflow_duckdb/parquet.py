@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _NESTED: Final = re.compile(r"(STRUCT|MAP|UNION)\(|.*\[\d*\]$", re.DOTALL)
+#: How integers are read, also those of exact numbers without decimals.
+_WHOLE: Final = {Reading.INTEGER, Reading.DIGITS}
 _ROUNDABLE: Final = re.compile(r"FLOAT|DOUBLE|DECIMAL")
 
 
@@ -37,7 +39,7 @@ def _value(column: Column, found: str) -> str:
         return f"to_json({name})"
     if column.reading is Reading.JSON and found == "VARCHAR":
         return f"CASE WHEN json_valid({name}) THEN {name} ELSE CAST(to_json({name}) AS VARCHAR) END"
-    if column.reading is Reading.INTEGER and _ROUNDABLE.match(found):
+    if column.reading in _WHOLE and not column.scale and _ROUNDABLE.match(found):
         # DuckDB would round it.
         broken = f"error('a number that is not whole in column ' || {literal(column.name)})"
         return f"CASE WHEN {name} = trunc({name}) OR {name} IS NULL THEN {name} ELSE {broken} END"

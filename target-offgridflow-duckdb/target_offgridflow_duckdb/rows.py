@@ -134,8 +134,8 @@ class RowReader:
         return ContractBroken(
             asked=f"reading records of {self._stream}",
             got=problem,
-            do="the tap sends what its own schema does not allow: correct the tap, or the schema with the "
-            "tap's extra `schema` in Meltano",
+            do="correct the tap, or its schema with the tap's extra `schema` in Meltano: a property of "
+            "several types takes any value, and a `maximum` makes room for integers beyond BIGINT",
         )
 
 

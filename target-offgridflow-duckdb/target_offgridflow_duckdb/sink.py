@@ -19,7 +19,7 @@ from singer_sdk.sinks import BatchSink
 from offgridflow_common.errors import BadRequestError
 from target_offgridflow_duckdb import metadata, parquet
 from target_offgridflow_duckdb.batch_files import BatchFile, WaitingFiles, json_lines
-from target_offgridflow_duckdb.columns import INSTANT, columns_of
+from target_offgridflow_duckdb.columns import INSTANT, columns_of, instant
 from target_offgridflow_duckdb.database import literal, quoted
 from target_offgridflow_duckdb.messages import UNREADABLE
 from target_offgridflow_duckdb.rows import RowReader
@@ -281,7 +281,7 @@ class DuckDbSink(BatchSink):
         drops_deleted = self.config["hard_delete"] and metadata.DELETED in values
         # A timestamp without zone, as others may have made it, would take an instant's local time.
         instants = {
-            column.name: f"CAST({values[column.name]} AS {INSTANT})"
+            column.name: instant(values[column.name])
             for column in self._columns
             if column.sql_type == INSTANT and column.name in values
         }

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 import polars as pl
 
-from target_offgridflow_duckdb.columns import Column, Reading
+from target_offgridflow_duckdb.columns import BIGINTS, Column, Reading
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -49,7 +49,13 @@ def series(column: Column, values: Sequence[Any]) -> pl.Series:
         values = [convert(str(value, "utf-8"), column) for value in values]
     elif column.reading is Reading.INTEGER and any(type(value) is float for value in values):
         values = [_whole(value) for value in values]
-    return pl.Series(column.name, values, dtype=dtype)
+    try:
+        return pl.Series(column.name, values, dtype=dtype)
+    except TypeError:
+        large = next((value for value in values if isinstance(value, int) and value not in BIGINTS), None)
+        if large is None:
+            raise
+        raise ValueError(f"Expected an integer that BIGINT holds, got {large}") from None
 
 
 def _whole(value: float | None) -> int | None:

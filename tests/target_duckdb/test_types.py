@@ -30,6 +30,11 @@ CENTS = {"type": ["number", "null"], "multipleOf": 0.01}
 MONEY = {"type": ["string", "null"], "format": "x-singer.decimal", "precision": 20, "scale": 4}
 ANY_DECIMAL = {"type": ["string", "null"], "format": "singer.decimal"}
 TZ = "TIMESTAMP WITH TIME ZONE"
+UNSIGNED = {"type": ["integer", "null"], "maximum": 2**64 - 1}
+
+
+def any_of(*alternatives: Any) -> dict[str, Any]:
+    return {"anyOf": list(alternatives)}
 
 
 def sent(value: str) -> bytes:
@@ -61,8 +66,24 @@ def sent(value: str) -> bytes:
         ({}, "VARCHAR"),
         ({"enum": ["a"]}, "VARCHAR"),
         ({"type": "string", "format": "uuid"}, "VARCHAR"),
-        ({"anyOf": [{"type": "null"}, {"type": "string", "format": "date-time"}, {"type": "string"}]}, TZ),
+        (any_of({"type": "null"}, {"type": "string", "format": "date-time"}), TZ),
+        (
+            any_of({"type": ["null", "string"], "format": "date"}, {"format": "date", "type": "string"}),
+            "DATE",
+        ),
+        (any_of({"type": "string", "format": "uri"}, "null", {"type": ["null"]}), "VARCHAR"),
+        (any_of({"type": "string", "format": "date-time"}, {"type": "string", "format": "date"}), "VARCHAR"),
+        (any_of({"type": "integer"}, {"type": "number"}), "DOUBLE"),
+        (any_of({"type": "object"}, {"type": "array"}), "JSON"),
+        (any_of({"type": "null", "title": "Nothing"}, {"type": "integer"}), "BIGINT"),
+        (any_of({"type": "null"}), "VARCHAR"),
+        (any_of({}, {"type": "integer"}), "VARCHAR"),
         ({"oneOf": [{"type": "null"}, {"type": "integer"}]}, "BIGINT"),
+        ({"oneOf": [any_of({"type": "null"}, {"type": "boolean"}), {"type": "null"}]}, "BOOLEAN"),
+        ({"type": "integer", "minimum": -(2**63), "maximum": 2**63 - 1}, "BIGINT"),
+        ({"type": "integer", "exclusiveMaximum": True, "maximum": 5}, "BIGINT"),
+        (UNSIGNED, "DECIMAL(38,0)"),
+        ({"type": "integer", "minimum": -(2**64)}, "DECIMAL(38,0)"),
     ],
     ids=str,
 )
@@ -89,6 +110,7 @@ def test_each_kind_of_property_has_a_type(loader: Loader, kind: dict[str, Any], 
         (BOOLEAN, "false", False),
         (MOMENT, '"2026-01-31T23:59:59.123456+05:30"', datetime(2026, 1, 31, 18, 29, 59, 123456, UTC)),
         (MOMENT, '"2026-01-31T23:59:59Z"', datetime(2026, 1, 31, 23, 59, 59, tzinfo=UTC)),
+        (MOMENT, '"2026-01-31t23:59:59z"', datetime(2026, 1, 31, 23, 59, 59, tzinfo=UTC)),
         (MOMENT, '"2026-01-31 23:59:59"', datetime(2026, 1, 31, 23, 59, 59, tzinfo=UTC)),
         (MOMENT, '"2026-01-31"', datetime(2026, 1, 31, tzinfo=UTC)),
         (MOMENT, '"0001-01-01T00:00:00+00:00"', datetime(1, 1, 1, tzinfo=UTC)),
@@ -105,6 +127,13 @@ def test_each_kind_of_property_has_a_type(loader: Loader, kind: dict[str, Any], 
         (ANY_DECIMAL, '"0.000000000000000001"', Decimal("0.000000000000000001")),
         ({"type": ["string", "number", "null"]}, '"1.50"', "1.50"),
         ({"type": ["string", "number", "null"]}, "1.50", "1.50"),
+        (any_of({"type": "integer"}, {"type": "string"}), '"x"', "x"),
+        (any_of({"type": "integer"}, {"type": "string"}), "5", "5"),
+        (any_of({"type": "string", "format": "date-time"}, {"type": "string"}), '"hello"', "hello"),
+        (any_of({"type": "object"}, {"type": "string"}), '{"a": [1.0]}', '{"a": [1.0]}'),
+        ({"oneOf": [{"type": "integer"}, {"type": "boolean"}]}, "true", "true"),
+        (UNSIGNED, "18446744073709551615", Decimal(2**64 - 1)),
+        (UNSIGNED, "5.0", Decimal(5)),
         ({}, "true", "true"),
         ({}, '{"a":[1]}', '{"a":[1]}'),
     ],
@@ -130,7 +159,9 @@ def test_json_stays_as_it_was_written(loader: Loader) -> None:
         (INTEGER, "1.5", "Expected `int`, got 1.5 - at `$.v`"),
         (INTEGER, '"12"', "Expected `int | float | null`, got `str` - at `$.v`"),
         (INTEGER, "true", "got `bool` - at `$.v`"),
-        (INTEGER, "9223372036854775808", "at `$.v`"),
+        (INTEGER, "9223372036854775808", "an integer that BIGINT holds, got 9223372036854775808 - at `$.v`"),
+        (INTEGER, "-9223372036854775809", "got -9223372036854775809 - at `$.v`"),
+        (UNSIGNED, "1.5", "at most 0 decimals, got 1.5 - at `$.v`"),
         (NUMBER, "1e999", "at `$.v`"),
         (NUMBER, '"1.5"', "got `str` - at `$.v`"),
         (TEXT, "5", "got `int` - at `$.v`"),
@@ -150,6 +181,7 @@ def test_a_value_of_another_type_is_refused_by_the_name_of_its_column(
         loader.load(schema("s", v=kind), sent(spelled))
     assert problem in str(caught.value)
     assert "s: " in str(caught.value)
+    assert "a `maximum` makes room for integers beyond BIGINT" in caught.value.do
     assert loader.rows("s") == []
 
 
