@@ -127,13 +127,16 @@ def instant(value: str) -> str:
 
 
 def _type(schema: Mapping[str, Any]) -> tuple[str, Reading]:
-    """DuckDB's type for a property, and how its values are read; text, if it may be of several types."""
-    types = {_type_of_one(alternative) for alternative in _alternatives(schema)}
-    if types == {_WHOLE, _NUMBER}:
+    """DuckDB's type for a property, and how its values are read; text, if it may be of several types.
+
+    Of several formats of text the first counts, as for the SDK: many taps call a time a time, or else a text.
+    """
+    types = [_type_of_one(alternative) for alternative in _alternatives(schema)]
+    if set(types) == {_WHOLE, _NUMBER}:
         return _NUMBER
-    if len(types) == 1:
-        return types.pop()
-    return TEXT, Reading.TEXT if {reading for _, reading in types} == {Reading.TEXT} else Reading.ANY
+    if len(set(types)) == 1 or {reading for _, reading in types} == {Reading.TEXT}:
+        return types[0]
+    return TEXT, Reading.ANY
 
 
 def _type_of_one(schema: Mapping[str, Any]) -> tuple[str, Reading]:

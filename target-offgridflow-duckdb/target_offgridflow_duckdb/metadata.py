@@ -7,8 +7,6 @@ from typing import TYPE_CHECKING, Final
 
 import polars as pl
 
-from target_offgridflow_duckdb.database import literal
-
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
@@ -17,7 +15,6 @@ if TYPE_CHECKING:
 EXTRACTED: Final = "_sdc_extracted_at"
 VERSION: Final = "_sdc_table_version"
 DELETED: Final = "_sdc_deleted_at"
-_STARTED: Final = "_sdc_sync_started_at"
 
 
 def received(sync_started_at: int) -> Mapping[str, str | int]:
@@ -31,7 +28,7 @@ def received(sync_started_at: int) -> Mapping[str, str | int]:
         "_sdc_received_at": now.isoformat(),
         "_sdc_batched_at": now.isoformat(),
         "_sdc_sequence": round(now.timestamp() * 1000),
-        _STARTED: sync_started_at,
+        "_sdc_sync_started_at": sync_started_at,
     }
 
 
@@ -41,18 +38,3 @@ def stamped(frame: pl.DataFrame, messages: Sequence[RecordMessage], sync_started
     versions = pl.Series([message.version for message in messages], dtype=pl.Int64)
     constants = {name: pl.lit(value) for name, value in received(sync_started_at).items()}
     return frame.with_columns(**constants, **{EXTRACTED: extracted, VERSION: versions})
-
-
-def of_earlier_versions(version: int, sync_started_at: int) -> str:
-    """The condition in SQL of rows that are of earlier versions of their table.
-
-    Rows that tell no version are of an earlier one if another run loaded them.
-
-    Args:
-        version: The version that becomes the active one.
-        sync_started_at: When the run began, in milliseconds since 1970.
-    """
-    return (
-        f"{VERSION} < {literal(version)} "
-        f"OR ({VERSION} IS NULL AND {_STARTED} IS DISTINCT FROM {literal(sync_started_at)})"
-    )

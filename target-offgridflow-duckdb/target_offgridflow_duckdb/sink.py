@@ -180,8 +180,7 @@ class DuckDbSink(BatchSink):
         """Delete the rows of earlier versions, or mark them as deleted."""
         self.tell_version(new_version)
         self._owner.drain_one(self)
-        old = metadata.of_earlier_versions(new_version, self.sync_started_at)
-        self._table.retire(new_version, old, metadata.DELETED, hard=self.config["hard_delete"])
+        self._table.retire(new_version, metadata.VERSION, metadata.DELETED, hard=self.config["hard_delete"])
 
     def tell_version(self, version: int) -> None:
         """Say which version of the table the rows of files are that come now; files do not tell."""

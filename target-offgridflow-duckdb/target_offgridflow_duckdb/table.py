@@ -142,22 +142,15 @@ class Table:
         with self._database.transaction(f"emptying table {self}"):
             self._database.run(f"DELETE FROM {self._table}")
 
-    def retire(self, version: int, old: str, deleted_column: str, *, hard: bool) -> None:
-        """Delete the rows of earlier versions, or mark them as deleted now.
-
-        Args:
-            version: The version that becomes the active one.
-            old: The condition in SQL of rows of earlier ones.
-            deleted_column: Says when a row was deleted.
-            hard: Whether to delete them.
-        """
-        deleted = quoted(deleted_column)
+    def retire(self, version: int, version_column: str, deleted_column: str, *, hard: bool) -> None:
+        """Delete the rows of earlier versions, or mark them as deleted now."""
+        old, deleted = f"{quoted(version_column)} < ?", quoted(deleted_column)
         with self._database.transaction(f"activating version {version} of table {self}"):
             if hard:
-                self._database.run(f"DELETE FROM {self._table} WHERE {old}")
+                self._database.run(f"DELETE FROM {self._table} WHERE {old}", [version])
             else:
                 self._database.run(
-                    f"UPDATE {self._table} SET {deleted} = now() WHERE ({old}) AND {deleted} IS NULL"
+                    f"UPDATE {self._table} SET {deleted} = now() WHERE {old} AND {deleted} IS NULL", [version]
                 )
 
     def _typed(self, name: str, value: str) -> str:

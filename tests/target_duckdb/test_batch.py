@@ -217,7 +217,7 @@ def test_files_that_wait_are_loaded_before_their_schema_changes(
 def test_rows_of_files_that_wait_stay_when_a_version_is_activated(
     loader: Loader, put: Any, encoding: dict[str, str]
 ) -> None:
-    """Files tell no version: their rows are of this run, so none is of an earlier one."""
+    """Files tell no version, so none of their rows is of an earlier one."""
     loader.load(KEYED, record("s", k=1) | {"version": 1}, add_record_metadata=True)
     activate = {"type": "ACTIVATE_VERSION", "stream": "s", "version": 2}
     rows = batch(encoding, put(encoding, [{"k": 2, "v": "file"}]))
