@@ -215,11 +215,14 @@ def server(servers: Callable[..., Server]) -> Server:
 
 @pytest.fixture
 def make(clock: FakeClock, session: requests.Session) -> Callable[..., ApiClient]:
-    def make(base_url: str, *, max_attempts: int = 1, **settings: object) -> ApiClient:
+    def make(
+        base_url: str, *, max_attempts: int = 1, cancel: threading.Event | None = None, **settings: object
+    ) -> ApiClient:
         pipeline = RequestPipeline(
             limiter=TokenBucket(1000, 1000, clock),
             retry=RetryPolicy(max_attempts=max_attempts, clock=clock, random=lambda: 1.0),
             telemetry=Telemetry("tap-test"),
+            cancel=cancel,
         )
         defaults = {"auth": Bearer(), "timeout": 10, "session": session}
         return ApiClient(base_url=base_url, pipeline=pipeline, **{**defaults, **settings})
@@ -330,18 +333,11 @@ class TestARequest:
         response = make(server.url, max_response_bytes=10).request("HEAD", "x")
         assert (response.headers["Content-Length"], response.body) == ("100", b"")
 
-    def test_ends_when_the_run_is_cancelled(self, server: Server, session: requests.Session) -> None:
-        cancel, clock = threading.Event(), FakeClock()
+    def test_ends_when_the_run_is_cancelled(self, server: Server, make: Callable[..., ApiClient]) -> None:
+        cancel = threading.Event()
         cancel.set()
-        pipeline = RequestPipeline(
-            limiter=TokenBucket(1, 1, clock),
-            retry=RetryPolicy(clock=clock),
-            telemetry=Telemetry("tap-test"),
-            cancel=cancel,
-        )
-        client = ApiClient(base_url=server.url, pipeline=pipeline, auth=None, timeout=1, session=session)
         with pytest.raises(Cancelled):
-            client.request("GET", "x")
+            make(server.url, cancel=cancel).request("GET", "x")
         assert server.seen == []
 
     @pytest.mark.parametrize("settings", [{"timeout": 0}, {"timeout": -1}, {"max_response_bytes": 0}])
@@ -817,7 +813,7 @@ class TestABodyForAFile:
         assert file.read_bytes() == b"x" * 9
 
     def test_ends_with_what_has_come_when_the_run_is_cancelled(
-        self, server: Server, session: requests.Session, clock: FakeClock, tmp_path: Path
+        self, server: Server, make: Callable[..., ApiClient], tmp_path: Path
     ) -> None:
         cancel = threading.Event()
 
@@ -828,15 +824,8 @@ class TestABodyForAFile:
             server.released.wait(20)
 
         server.steps = [half]
-        pipeline = RequestPipeline(
-            limiter=TokenBucket(1, 1, clock),
-            retry=RetryPolicy(clock=clock),
-            telemetry=Telemetry("tap-test"),
-            cancel=cancel,
-        )
-        client = ApiClient(base_url=server.url, pipeline=pipeline, auth=None, timeout=60, session=session)
         with pytest.raises(Cancelled):
-            client.request("GET", "x", into=tmp_path / "body")
+            make(server.url, cancel=cancel).request("GET", "x", into=tmp_path / "body")
         assert not server.released.is_set()
 
     def test_is_not_made_of_an_error(
