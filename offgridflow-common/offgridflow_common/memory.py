@@ -17,7 +17,7 @@ _JEMALLOC = f"narenas:{os.cpu_count() or 1},dirty_decay_ms:2000,muzzy_decay_ms:0
 #: What glibc's ``mallopt`` calls them: what is larger is no part of its heap, and how much stays free there.
 _MMAP_THRESHOLD, _TRIM_THRESHOLD = -3, -1
 _LARGEST_IN_HEAP = 32 * 1024**2
-_FREE_IN_HEAP = 128 * 1024**2
+_FREE_IN_HEAP = 64 * 1024**2
 
 
 def reuse_memory() -> None:
