@@ -34,6 +34,8 @@ from tap_offgridflow_aws import error_codes
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
+    from botocore.response import StreamingBody
+
     from offgridflow_common.pipeline import RequestPipeline
     from offgridflow_common.singer.periods import Period
     from tap_offgridflow_aws.settings import AwsSettings
@@ -118,7 +120,7 @@ class AwsClient:
         for page in self.pager.pages(fetch):
             yield from page.items
 
-    def chunks(self, body: Any) -> Iterator[bytes]:  # noqa: ANN401 - botocore's
+    def chunks(self, body: StreamingBody) -> Iterator[bytes]:
         """The body of an answer, until the run is asked to stop."""
         return self._pipeline.unless_cancelled(body.iter_chunks(_CHUNK_BYTES))
 

@@ -14,8 +14,9 @@ from offgridflow_common.usage import UsageSource
 PHYSICAL_USAGE = ("Usage", "DiscountedUsage", "SavingsPlanCoveredUsage")
 
 #: Usage types of what other lines tell, too. Capacity that is reserved costs nothing: what was used of it,
-#: and what was not, have lines of their own. So has an instance, whose parts tasks and pods are told by split
-#: cost allocation; these lines also name it, if the export has that column.
+#: and what was not, have lines of their own (AWS, "Capacity Reservation pricing and billing"). So has an
+#: instance, whose parts tasks and pods are told by split cost allocation; these lines also name it, if the
+#: export has that column (AWS, "Understanding split cost allocation data").
 _TOLD_TWICE = ("Reservation:", "DedicatedRes:", "ECS-EC2-", "EKS-EC2-")
 
 _SOURCE = "aws_cost_and_usage"
@@ -28,19 +29,13 @@ _EDGE_SERVICES = frozenset({"AmazonCloudFront", "Amazon CloudFront"})
 
 def _cur_lines(lines: pl.LazyFrame) -> pl.LazyFrame:
     is_usage = pl.col("line_item_line_item_type").is_in(PHYSICAL_USAGE)
-    is_part = (pl.col("split_line_item_parent_resource_id") != "").fill_null(value=False)
-    return lines.filter(is_usage & ~is_part & _is_told_once("line_item_usage_type")).select(
+    is_whole = pl.col("split_line_item_parent_resource_id").is_null()
+    return lines.filter(is_usage & is_whole & _is_told_once("line_item_usage_type")).select(
         pl.col("line_item_usage_start_date").alias("period_start"),
         pl.col("bill_payer_account_id").alias("payer_id"),
         pl.col("line_item_usage_account_id").alias("account_id"),
         pl.coalesce(
-            pl.when(region != "").then(region)
-            for region in (
-                pl.col("product.region"),
-                pl.col("product_region_code"),
-                pl.col("product_from_region_code"),
-                pl.col("product_to_region_code"),
-            )
+            "product.region", "product_region_code", "product_from_region_code", "product_to_region_code"
         ).alias("region"),
         pl.col("line_item_product_code").alias("service_code"),
         pl.lit(None, dtype=pl.String).alias("service_name"),
