@@ -7,6 +7,7 @@ among the data files.
 
 from __future__ import annotations
 
+import logging
 import re
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Protocol
@@ -20,13 +21,20 @@ from offgridflow_common.exports.manifest_json import (
     text_of,
     texts_of,
 )
-from tap_offgridflow_aws.unlisted import is_unlisted, unlisted_files, unlisted_manifests
+from tap_offgridflow_aws.unlisted import (
+    is_unlisted,
+    months_without_manifest,
+    unlisted_files,
+    unlisted_manifests,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from offgridflow_common.clock import Clock
     from offgridflow_common.exports.storage import ObjectInfo
+
+_LOGGER = logging.getLogger("tap-offgridflow-aws")
 
 #: Data files that are newer than their manifest, and written within this time, are a delivery under way:
 #: where exports are overwritten, files change before the manifest does.
@@ -37,11 +45,14 @@ class AwsLayout:
     """Finds and reads the manifests of all types of exports.
 
     Args:
+        since: The first period that matters, ``YYYY-MM``; None if all do.
         clock: Tells whether a delivery may still be under way.
     """
 
-    def __init__(self, clock: Clock = SYSTEM_CLOCK) -> None:
+    def __init__(self, *, since: str | None = None, clock: Clock = SYSTEM_CLOCK) -> None:
+        self._since = since
         self._clock = clock
+        self._searched: set[str] = set()
 
     def manifests(self, export: Export) -> Iterator[Manifest]:
         """The newest manifest of each period and model version, oldest first."""
@@ -57,7 +68,9 @@ class AwsLayout:
             if key not in newest or newest[key].info.modified < info.modified:
                 newest[key] = manifest
         if newest:
-            yield from (newest[key] for key in sorted(newest))
+            manifests = [newest[key] for key in sorted(newest)]
+            self._warn_of_months_left_out(export, manifests)
+            yield from manifests
         elif others:
             raise NotFoundError(
                 asked=f"looking for the manifests of export '{export.name}' at {export.uri}",
@@ -83,6 +96,21 @@ class AwsLayout:
             columns=form.columns(content, where),
             files=files,
         )
+
+    def _warn_of_months_left_out(self, export: Export, manifests: list[Manifest]) -> None:
+        """Name the months whose manifest is missing, once in a run."""
+        if export.name in self._searched or _form(export) is _LEGACY:
+            return
+        self._searched.add(export.name)
+        listed = {manifest.period for manifest in manifests}
+        if months := months_without_manifest(export, manifests[-1], listed, self._since):
+            _LOGGER.warning(
+                "export '%s' at %s has data files, but no manifest, of %s: these months are left out until "
+                "their manifests are copied, too",
+                export.name,
+                export.uri,
+                ", ".join(months),
+            )
 
     def _refuse_under_way(self, manifest: Manifest, files: tuple[ObjectInfo, ...]) -> None:
         if files and manifest.export.store.local_path(files[0]) is not None:

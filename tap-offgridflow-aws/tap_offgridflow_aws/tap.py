@@ -56,10 +56,11 @@ class TapOffgridflowAws(OffGridFlowTap):
         exports = settings.exports
         if settings.discover_exports:
             exports += discover_exports(self.client, exports, self.logger)
+        start = month_of(settings.start) if settings.start else None
         return Deliveries(
             tuple(open_export(lambda: self.client, setting) for setting in exports),
-            AwsLayout(),
-            start=month_of(settings.start) if settings.start else None,
+            AwsLayout(since=start),
+            start=start,
             end=settings.end,
         )
 

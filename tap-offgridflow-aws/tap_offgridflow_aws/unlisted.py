@@ -1,8 +1,8 @@
-"""Exports without manifests: aggregation buckets into which only the data folders are replicated.
+"""Data without manifests: aggregation buckets into which only the data folders are replicated.
 
-What a manifest would say is made up from a listing: of each period the files of the newest execution, or,
-where deliveries overwrite each other, all files that are not empty. That is a fallback: a listing cannot tell
-whether a delivery is complete.
+If an export has none at all, what they would say is made up from a listing: of each period the files of the
+newest execution, or, where deliveries overwrite each other, all files that are not empty. That is a fallback:
+a listing cannot tell whether a delivery is complete. If some periods have manifests, the others are left out.
 """
 
 from __future__ import annotations
@@ -11,15 +11,17 @@ import hashlib
 import logging
 import re
 from collections import defaultdict
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from offgridflow_common.errors import NotFoundError
 from offgridflow_common.exports.delivery import Export, Manifest
 from offgridflow_common.exports.storage import ObjectInfo
+from offgridflow_common.settings import month_of, month_start
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from collections.abc import Set as AbstractSet
 
 _LOGGER = logging.getLogger("tap-offgridflow-aws")
 
@@ -68,11 +70,48 @@ def unlisted_manifests(export: Export) -> Iterator[Manifest]:
         yield Manifest(export, month, _newest(folders), model_version or None)
 
 
+def months_without_manifest(
+    export: Export, newest: Manifest, listed: AbstractSet[str], since: str | None
+) -> list[str]:
+    """Months of a data export that have data files, but no manifest as others have: gaps, and those before.
+
+    Only months without a manifest are looked for, so that an export which has them all costs two listings.
+
+    Args:
+        export: The export.
+        newest: Its newest manifest: data files of other months lie in folders that are named alike.
+        listed: The months that have a manifest.
+        since: The first month that matters, ``YYYY-MM``; None if all do.
+    """
+    metadata = f"{export.prefix}/metadata/"
+    partition = newest.info.key.removeprefix(metadata).rpartition("/")[0]
+    found = []
+    month = newest.period
+    while (month := _month_before(month)) >= (since or ""):
+        if month in listed:
+            continue
+        folder = f"{export.prefix}/data/{partition.replace(newest.period, month)}/"
+        if any(info.size for spelt in _both_cases(folder) for info in export.store.list(spelt)):
+            found.append(month)
+        elif month < min(listed):
+            break
+    return sorted(found)
+
+
 def unlisted_files(manifest: Manifest) -> tuple[ObjectInfo, ...]:
     """The data files that a made-up manifest stands for."""
     folder = manifest.info.key
     listed = manifest.export.store.list(folder)
     return tuple(info for info in listed if info.size and _FILE.fullmatch(info.key.removeprefix(folder)))
+
+
+def _month_before(month: str) -> str:
+    return month_of(month_start(month) - timedelta(days=1))
+
+
+def _both_cases(folder: str) -> tuple[str, str]:
+    """A month's folder, and as AWS may have spelt it at another time."""
+    return folder, _PERIOD.sub(lambda match: match[0].swapcase(), folder)
 
 
 def _delivered_at(folder: str, infos: list[ObjectInfo]) -> datetime:

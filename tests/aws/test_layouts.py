@@ -188,6 +188,39 @@ def test_without_manifests_the_newest_files_are_read_with_a_warning(
     assert again.records(STREAM[kind]) == again.records("deliveries") == []
 
 
+@pytest.mark.parametrize(
+    ("kind", "spellings"),
+    [
+        ("cur2", ("BILLING_PERIOD", "BILLING_PERIOD")),
+        ("cur2", ("BILLING_PERIOD", "billing_period")),
+        ("focus", ("billing_period", "billing_period")),
+        ("carbon", None),
+    ],
+)
+def test_months_that_lack_their_manifest_are_named_and_left_out(
+    shelf: Shelf, kind: str, spellings: tuple[str, str] | None
+) -> None:
+    """Replication of manifests was begun late, in July, and failed once, in August."""
+    before, after = ({"partition_key": key} for key in spellings) if spellings else ({}, {})
+    for period in ("2026-05", "2026-06", "2026-08"):
+        lost = deliver(shelf, kind, period=period, **before)
+        shelf.path(lost.manifest_key).unlink()
+    for period in ("2026-07", PERIOD):
+        deliver(shelf, kind, period=period, **after)
+    run = read(shelf, kind, start_date=None)
+    assert {row["billing_period"] for row in run.records("deliveries")} == {"2026-07", PERIOD}
+    warning = "has data files, but no manifest, of 2026-05, 2026-06, 2026-08: these months are left out"
+    assert run.stderr.count(warning) == 1
+    assert "no manifest, of 2026-06, 2026-08:" in read(shelf, kind, start_date="2026-06-01").stderr
+
+
+def test_a_month_of_which_nothing_is_there_does_not_lack_its_manifest(shelf: Shelf) -> None:
+    for period in ("2026-06", PERIOD):
+        deliver(shelf, "cur2", period=period)
+    shelf.store.put("exports/ofg-cur2/data/BILLING_PERIOD=2026-07/left.csv.gz", b"")
+    assert "no manifest" not in read(shelf, "cur2").stderr
+
+
 def test_without_manifests_a_new_execution_is_a_new_delivery(shelf: Shelf) -> None:
     deliver(shelf, "cur2")
     without_manifests(shelf, "cur2")
