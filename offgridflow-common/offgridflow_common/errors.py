@@ -13,6 +13,7 @@ OffGridFlowError                 unknown
 ├── NotFoundError                not_found    what was asked for does not exist
 ├── FatalError                   fatal        going on would be wrong
 │   ├── ContractBroken                        the provider answered outside of its contract
+│   ├── OutputLost                            standard output cannot be written to any more
 │   └── Cancelled                             the run was asked to stop
 └── UnknownError                 unknown      nothing above fits
 ```
@@ -40,6 +41,7 @@ __all__ = [
     "FatalError",
     "NotFoundError",
     "OffGridFlowError",
+    "OutputLost",
     "PermissionDenied",
     "SourceChanged",
     "Throttled",
@@ -167,6 +169,10 @@ class FatalError(OffGridFlowError):
 
 class ContractBroken(FatalError):
     """The provider answered outside of its contract, so its answer cannot be trusted."""
+
+
+class OutputLost(FatalError):
+    """Standard output cannot be written to any more, and its last line may be torn: the run ends here."""
 
 
 class Cancelled(FatalError):

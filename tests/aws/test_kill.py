@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import random
+import resource
 import signal
+import subprocess
 import time
 from collections import Counter
 from typing import TYPE_CHECKING, Any
@@ -12,12 +14,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.aws import truth
-from tests.aws.driving import EXPORT_STREAMS, LINE_ITEMS, SECONDS, Run
+from tests.aws.driving import EXPORT_STREAMS, LINE_ITEMS, SECONDS, Run, catalog, command
 from tests.local_clouds.s3_proxy import Fault, call_first
 from tests.local_clouds.sustainability import demo_emissions
 
 if TYPE_CHECKING:
-    import subprocess
     from pathlib import Path
 
     from tests.aws.bench import Bench
@@ -211,7 +212,33 @@ def test_a_run_whose_reader_goes_away_ends_and_leaves_nothing_behind(
     begun = read_bytes(running, len(whole.stdout) // 2)
     assert running.stdout is not None
     running.stdout.close()
-    assert running.wait(SECONDS) != 0
+    assert running.wait(SECONDS) == 1
     assert list(spool_dir.iterdir()) == []
     half = complete_lines(begun)
+    assert landed(half, bench.read(half.state, select=EXPORT_STREAMS)) == landed(whole)
+
+
+def test_a_run_whose_disk_is_full_writes_nothing_behind_the_line_that_is_torn(
+    bench: Bench, whole: Run, tmp_path: Path
+) -> None:
+    # The files of the spool are smaller than that.
+    most = len(whole.stdout) * 2 // 3
+    line = command(tmp_path, bench.config(), None, catalog(EXPORT_STREAMS))
+    with (tmp_path / "stdout").open("wb") as output:
+        ended = subprocess.run(
+            line,
+            stdout=output,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=SECONDS,
+            check=False,
+            preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (most, most)),
+        )
+    stdout = (tmp_path / "stdout").read_bytes()
+    assert (ended.returncode, len(stdout)) == (1, most)
+    assert "writing to standard output: OSError" in ended.stderr
+    assert "File too large" in ended.stderr
+    assert "Traceback" not in ended.stderr
+    half = complete_lines(stdout)
+    nothing_half(half)
     assert landed(half, bench.read(half.state, select=EXPORT_STREAMS)) == landed(whole)

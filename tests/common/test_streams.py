@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import pytest
 
-from offgridflow_common.errors import ErrorClass, NotFoundError, UnknownError
+from offgridflow_common.errors import ErrorClass, NotFoundError, OutputLost, UnknownError
 from tests.common.tiny_tap import PLAN, Items, TinyTap, run
 
 if TYPE_CHECKING:
@@ -127,17 +127,18 @@ def test_each_partition_and_each_failure_is_counted() -> None:
     assert counted == [("items", 3), ("items", "not_found"), ("zebras", "unknown")]
 
 
-def test_a_reader_that_went_away_ends_the_whole_run() -> None:
+def test_output_that_cannot_be_written_ends_the_whole_run(caplog: pytest.LogCaptureFixture) -> None:
     closed: list[bool] = []
 
     def prepare(tap: TinyTap) -> None:
         tap.resources.callback(closed.append, True)  # noqa: FBT003 - what is to be called with
 
     def break_off() -> NoReturn:
-        raise BrokenPipeError
+        raise OutputLost(asked="writing", got="nobody", do="see to it")
 
-    with pytest.raises(BrokenPipeError):
-        run({"items": {"one": [[1], break_off]}, "zebras": {"one": [pytest.fail]}}, prepare=prepare)
+    outcome = run({"items": {"one": [[1], break_off]}, "zebras": {"one": [pytest.fail]}}, prepare=prepare)
+    assert outcome.code == 1
+    assert "writing: nobody. see to it" in caplog.text
     assert closed == [True]
 
 

@@ -18,6 +18,7 @@ import polars as pl
 import pytest
 from singer_sdk.singerlib.messages import StateMessage
 
+from offgridflow_common.errors import OutputLost
 from offgridflow_common.singer.render import Lines
 from offgridflow_common.singer.writer import BlockWriter
 
@@ -107,19 +108,27 @@ def test_a_signal_may_write_state_and_end_the_process(writer: BlockWriter) -> No
 
 
 @pytest.mark.parametrize("kind", ["lines", "message"])
-def test_a_reader_that_went_away_is_an_error_that_holds_up_no_signal(writer: BlockWriter, kind: str) -> None:
-    ended: list[bool] = []
-
+@pytest.mark.parametrize(
+    "error", [BrokenPipeError(32, "Broken pipe"), OSError(28, "No space left on device")]
+)
+def test_nothing_is_written_behind_a_line_that_is_torn(
+    writer: BlockWriter, kind: str, error: OSError
+) -> None:
     def break_off() -> NoReturn:
         sink.during = None
-        writer.defer(lambda: ended.append(writer.writing))
-        raise BrokenPipeError
+        writer.defer(lambda: write(writer, "message"))
+        raise error
 
     with standard_output() as sink:
         sink.during = break_off
-        with pytest.raises(BrokenPipeError):
-            write(writer, kind)
-    assert ended == [False]
+        for _ in range(2):
+            with pytest.raises(
+                OutputLost, match=rf"writing to standard output: .*{error.strerror}\. see why"
+            ):
+                write(writer, kind)
+        assert not writer.writing
+    assert b"STATE" not in sink.getvalue() or kind == "message"
+    assert sink.getvalue().count(b"\n") == 1
 
 
 PROGRAM = """
@@ -180,7 +189,7 @@ def test_a_reader_that_closes_the_pipe_ends_the_process() -> None:
         assert process.stdout.readline().startswith(b'{"type":"RECORD"')
         process.stdout.close()
         assert process.stderr is not None
-        assert b"BrokenPipeError" in process.stderr.read()
+        assert b"OutputLost: writing to standard output: BrokenPipeError" in process.stderr.read()
         assert process.wait(30) != 0
 
 

@@ -16,7 +16,7 @@ from singer_sdk.streams import Stream
 
 from offgridflow_common.classification import classify
 from offgridflow_common.columns import json_schema
-from offgridflow_common.errors import OffGridFlowError, UnknownError
+from offgridflow_common.errors import OffGridFlowError, OutputLost, UnknownError
 from offgridflow_common.exports.scan import block_rows_of
 from offgridflow_common.singer.batch import BatchFiles, batch_rows
 from offgridflow_common.singer.bookmarks import Bookmarks
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 #: What ends the run, or a dry run, rather than one stream.
-_ENDINGS = (AbortedSyncFailedException, AbortedSyncPausedException, BrokenPipeError)
+_ENDINGS = (AbortedSyncFailedException, AbortedSyncPausedException, OutputLost)
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from typing import IO, TYPE_CHECKING, Any
 from singer_sdk import Tap
 from singer_sdk.exceptions import ConfigValidationError
 
+from offgridflow_common.errors import OutputLost
 from offgridflow_common.exports.spool import Spool
 from offgridflow_common.observability import Telemetry, install_log_context
 from offgridflow_common.pipeline import RequestPipeline
@@ -137,10 +138,14 @@ class OffGridFlowTap(Tap, abc.ABC):
         """Run all selected streams.
 
         Raises:
-            SystemExit: A stream failed; the others have run.
+            SystemExit: A stream failed; the others have run. Or nothing can be written any more.
         """
-        with self.resources, self.telemetry.span("sync"):
-            self.sync_all()
+        try:
+            with self.resources, self.telemetry.span("sync"):
+                self.sync_all()
+        except OutputLost as error:
+            self.logger.critical("%s", error)
+            sys.exit(1)
         if self.failures:
             names = ", ".join(f"{name} ({error.error_class})" for name, error in self.failures.items())
             self.logger.error(

@@ -8,6 +8,8 @@ from typing import IO, TYPE_CHECKING
 
 from singer_sdk.singerlib.encoding import SimpleSingerWriter
 
+from offgridflow_common.errors import OutputLost
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
@@ -20,12 +22,14 @@ class BlockWriter(SimpleSingerWriter):
     """Writes messages to stdout one by one or as a block, and never tears a line.
 
     A signal that arrives while a line is being written waits until the line is out: ``defer`` takes
-    what the signal wants to do. Otherwise a handler that writes state would land inside a record.
+    what the signal wants to do. Otherwise a handler that writes state would land inside a record. Once a
+    line could not be written whole, nothing is written behind it: each method raises ``OutputLost``.
     """
 
     def __init__(self) -> None:
         self._writing = False
         self._deferred: Callable[[], None] | None = None
+        self._lost: OutputLost | None = None
 
     @property
     def writing(self) -> bool:
@@ -52,16 +56,30 @@ class BlockWriter(SimpleSingerWriter):
 
     @contextmanager
     def _whole_lines(self) -> Iterator[None]:
+        if self._lost:
+            raise self._lost
         self._writing = True
         try:
             sys.stdout.flush()
             yield
             sys.stdout.flush()
+        except Exception as error:
+            self._lost = _output_lost(error)
+            raise self._lost from error
         finally:
             self._writing = False
-            if (action := self._deferred) is not None:
-                self._deferred = None
-                action()
+        if (action := self._deferred) is not None:
+            self._deferred = None
+            action()
+
+
+def _output_lost(error: Exception) -> OutputLost:
+    return OutputLost(
+        asked="writing to standard output",
+        got=f"{type(error).__name__}: {error}",
+        do="see why the target ended, or whether the disk is full; the last line may be torn, and the next run "
+        "begins at the last state that was taken",
+    )
 
 
 def _write_all(lines: bytes) -> None:
