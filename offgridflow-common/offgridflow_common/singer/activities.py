@@ -153,7 +153,6 @@ class ActivitiesStream(OffGridFlowStream, abc.ABC):
         blocks = self.blocks(delivery, table, source.columns, reading)
         found = merge_groups(usage_groups(block.lazy(), source, grain).collect() for block in blocks)
         if found is None:
-            reading.notes["payers"] = []
             return
         self._complain_of_unknown_payers(found, delivery)
         taken = self.taken_before(delivery, self._usage_manifests(), "payers")

@@ -65,8 +65,11 @@ class Bookmarks:
         self.mark_told(delivery.manifest, {**size_of(delivery), "rows": rows, **notes})
 
     def mark_told(self, manifest: Manifest, told: Mapping[str, Any]) -> None:
-        """Remember what is known of a delivery that is done with."""
+        """Remember what is known of a delivery that is done with, in place of what was known before."""
         context = _context(manifest)
+        if entry := self._find(context):
+            entry.clear()
+            entry["context"] = context
         self.set(
             context,
             {
@@ -76,8 +79,6 @@ class Bookmarks:
                 **told,
             },
         )
-        if entry := self._find(context):
-            entry.pop("partial", None)
 
 
 def size_of(delivery: Delivery) -> dict[str, Any]:
