@@ -24,12 +24,12 @@ def scope_facts(rows: pl.DataFrame, value: str, unit: pl.Expr, scope: int, metho
     Raises:
         ContractBroken: A unit is none of mass of CO2 equivalents.
     """
-    given = rows.with_columns(given_unit=unit).filter(pl.col(value).is_not_null())
+    given = rows.with_columns(given_unit=unit.fill_null("no unit")).filter(pl.col(value).is_not_null())
     units = {text: normalise_unit(text) for text in given["given_unit"].unique()}
-    if any(known.name != _KILOGRAMS for known in units.values()):
+    if wrong := sorted(text for text, known in units.items() if known.name != _KILOGRAMS):
         raise ContractBroken(
-            asked="making activities of emissions",
-            got=f"values in {', '.join(sorted(units))}",
+            asked="making activities of emissions, in mass of CO2 equivalents",
+            got=f"values in {', '.join(wrong)}",
             do="look for a newer version of the tap; nothing of the period counts as read",
         )
     factor = pl.Series([units[text].factor for text in given["given_unit"]], dtype=pl.Float64)

@@ -9,7 +9,8 @@ import pyarrow as pa
 import pytest
 
 from tests.aws.bench import PERIOD, line_items
-from tests.aws.shelf import Shelf
+from tests.aws.shelf import Shelf, emitted
+from tests.local_clouds.carbon_export import carbon_table
 from tests.local_clouds.cur2 import ACCOUNTS, PAYER
 
 if TYPE_CHECKING:
@@ -81,3 +82,35 @@ def test_usage_of_focus_without_a_text_is_one_however_the_file_says_so(
         return the_one(shelf.read("focus", select=("activities",)))
 
     assert read("", None) == read(None, None)
+
+
+@pytest.mark.parametrize(
+    "name", ["product_code", "region_code", "model_version", "total_scope_1_emissions_unit", "location"]
+)
+def test_emissions_without_a_text_are_one_however_the_export_says_so(
+    tmp_path: Path, tap_config: Config, run_tap: RunTap, name: str
+) -> None:
+    shelf = Shelf(tmp_path / "bucket", tap_config, run_tap)
+    two = carbon_table(PERIOD, [emitted("0.5"), emitted("0.25")])
+
+    def read(*values: str | None) -> list[Message]:
+        given = pa.array(values, pa.string())
+        shelf.carbon(PERIOD, two.set_column(two.schema.get_field_index(name), name, given))
+        records = shelf.read("carbon", select=("activities",)).records("activities")
+        return [record | {"import_batch_id": None} for record in records]
+
+    assert read("", None) == read(None, None)
+    assert [record["quantity"] for record in read("", None)] == [750.0] * 5
+
+
+def test_days_of_a_month_make_one_activity_of_a_carbon_export(
+    tmp_path: Path, tap_config: Config, run_tap: RunTap
+) -> None:
+    shelf = Shelf(tmp_path / "bucket", tap_config, run_tap)
+    two = carbon_table(PERIOD, [emitted("0.5"), emitted("0.25")])
+    days = pa.array([datetime(2026, 9, 1), datetime(2026, 9, 2)], pa.timestamp("ns"))  # noqa: DTZ001 - as above
+    field = two.schema.get_field_index("usage_period_start")
+    shelf.carbon(PERIOD, two.set_column(field, "usage_period_start", days))
+    records = shelf.read("carbon", select=("activities",)).records("activities")
+    assert [record["quantity"] for record in records] == [750.0] * 5
+    assert {record["period_start"][:10] for record in records} == {"2026-09-01"}

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from offgridflow_common.activity import BOTH, LOCATION_BASED, MARKET_BASED, USAGE, batch_of
-from offgridflow_common.activity_mapping import Mapping, activities, with_region_ids
+from offgridflow_common.activity_mapping import Mapping, activities, given_text, with_region_ids
 from offgridflow_common.emissions import reported_emissions, scope_facts
 from tap_offgridflow_aws.reports import EMISSIONS as EMISSIONS_REPORT
 from tap_offgridflow_aws.reports import WATER as WATER_REPORT
@@ -81,9 +81,14 @@ def carbon_export_activities(
         mapping: The mappers.
         retrieved_at: When the run began; it names the batch.
     """
+    told = rows.with_columns(given_text()).with_columns(
+        pl.col("usage_period_start").dt.truncate("1mo").alias("period_start"),
+        pl.col("model_version").fill_null(delivery.manifest.model_version),
+        pl.coalesce("region_code", "location").alias("region"),
+    )
     facts = pl.concat(
         scope_facts(
-            rows,
+            told,
             f"total_{scope}_emissions_value",
             pl.col(f"total_{scope}_emissions_unit").fill_null(EMISSIONS_REPORT.unit),
             number,
@@ -91,16 +96,10 @@ def carbon_export_activities(
         )
         for scope, number, method in _SCOPES
     )
-    keys = ["usage_account_id", "usage_period_start", "region", "product_code", "model_version"]
+    keys = ["usage_account_id", "period_start", "region", "product_code", "model_version"]
     # The export also parts rows by payer; a fact is one, whoever pays.
     one_each = (
-        with_region_ids(
-            facts.with_columns(
-                pl.col("model_version").fill_null(delivery.manifest.model_version),
-                region=pl.coalesce(pl.col("region_code").replace("", None), "location"),
-            ),
-            mapping,
-        )
+        with_region_ids(facts, mapping)
         .group_by(*keys, "unit", "scope", "accounting_method", maintain_order=True)
         .agg(pl.col("quantity").cast(pl.Decimal(38, 12)).sum().cast(pl.Float64))
     )
@@ -109,8 +108,7 @@ def carbon_export_activities(
             source=pl.lit("aws_carbon_export"),
             account_id=pl.col("usage_account_id"),
             service_code=pl.col("product_code"),
-            period_start=pl.col("usage_period_start").dt.truncate("1mo"),
-            period_end=pl.col("usage_period_start").dt.truncate("1mo").dt.offset_by("1mo"),
+            period_end=pl.col("period_start").dt.offset_by("1mo"),
             import_batch_id=pl.lit(batch_of(retrieved_at, delivery.delivery_id)),
         ),
         mapping,
