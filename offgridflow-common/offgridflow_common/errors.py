@@ -5,6 +5,7 @@ OffGridFlowError                 unknown
 ├── TransientError               transient    tried again, within bounds
 │   ├── Throttled                             the provider asked for a pause
 │   ├── SourceChanged                         an object changed while it was read
+│   ├── DeliveryUnderWay                      what is to be read is still being delivered
 │   └── DeadlineExceeded                      the time allowed for trying is over
 ├── AuthError                    auth         who we are, or what we may do, is refused
 │   └── PermissionDenied                      known, but not allowed
@@ -37,6 +38,7 @@ __all__ = [
     "ConfigError",
     "ContractBroken",
     "DeadlineExceeded",
+    "DeliveryUnderWay",
     "ErrorClass",
     "FatalError",
     "NotFoundError",
@@ -129,6 +131,10 @@ class Throttled(TransientError):
 
 class SourceChanged(TransientError):
     """An object changed while it was read; what was read of it does not count."""
+
+
+class DeliveryUnderWay(TransientError):
+    """A delivery that is not complete yet. It may be read in some minutes, or by the next run."""
 
 
 class DeadlineExceeded(TransientError):

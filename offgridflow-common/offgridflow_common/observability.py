@@ -1,4 +1,4 @@
-"""What a run tells about itself: spans, metrics, log fields and progress.
+"""What a run tells about itself: spans, metrics and log fields.
 
 Spans nest as sync > stream > partition > request; the five metrics carry the attributes `connector`,
 `stream` and `error_class`. Everything goes through the OpenTelemetry API, which does nothing until
@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING, Final
 from opentelemetry import metrics, trace
 
 from offgridflow_common.classification import classify
-from offgridflow_common.progress import Progress
 from offgridflow_common.redaction import redact
 
 if TYPE_CHECKING:
@@ -29,7 +28,7 @@ if TYPE_CHECKING:
 
     from offgridflow_common.errors import ErrorClass
 
-__all__ = ["LogContextFilter", "Progress", "Span", "Telemetry", "install_log_context"]
+__all__ = ["LogContextFilter", "Span", "Telemetry", "install_log_context"]
 
 logger = logging.getLogger(__name__)
 

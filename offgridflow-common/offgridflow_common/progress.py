@@ -1,4 +1,4 @@
-"""Progress lines for long work; part of `offgridflow_common.observability`, import it from there."""
+"""Progress lines for long work."""
 
 from __future__ import annotations
 
@@ -13,8 +13,6 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from offgridflow_common.clock import Clock
-
-__all__ = ["Progress"]
 
 
 class Progress:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
 from offgridflow_common.exports.delivery import Export
-from offgridflow_common.exports.storage import FolderStore, ObjectInfo, save
+from offgridflow_common.exports.storage import FolderStore, ObjectInfo, gone_is_changed, save
 from offgridflow_common.pagination import Page
 
 if TYPE_CHECKING:
@@ -86,7 +86,9 @@ class S3Store:
             with closing(answer["Body"]) as body:
                 return consume(body)
 
-        return self._client.attempt("s3", "GetObject", f"reading {self.uri(info.key)}", send)
+        asked = f"reading {self.uri(info.key)}"
+        with gone_is_changed(asked):
+            return self._client.attempt("s3", "GetObject", asked, send)
 
 
 def open_export(client: Callable[[], AwsClient], setting: ExportSetting) -> Export:

@@ -13,7 +13,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Protocol
 
 from offgridflow_common.clock import SYSTEM_CLOCK
-from offgridflow_common.errors import NotFoundError, SourceChanged
+from offgridflow_common.errors import DeliveryUnderWay, NotFoundError
 from offgridflow_common.exports.delivery import Delivery, Export, Manifest
 from offgridflow_common.exports.manifest_json import (
     broken_manifest,
@@ -21,11 +21,12 @@ from offgridflow_common.exports.manifest_json import (
     text_of,
     texts_of,
 )
-from tap_offgridflow_aws.unlisted import (
-    is_unlisted,
+from tap_offgridflow_aws.partitions import model_version_of, period_of
+from tap_offgridflow_aws.without_manifest import (
+    files_of_made_up,
+    is_made_up,
+    made_up_manifests,
     months_without_manifest,
-    unlisted_files,
-    unlisted_manifests,
 )
 
 if TYPE_CHECKING:
@@ -58,9 +59,9 @@ class AwsLayout:
         """The newest manifest of each period and model version, oldest first."""
         form = _form(export)
         newest: dict[tuple[str, str], Manifest] = {}
-        others = 0
+        found_any = False
         for info in export.store.list(f"{export.prefix}/{form.manifest_folder}"):
-            others += 1
+            found_any = True
             manifest = form.manifest(export, info)
             if manifest is None:
                 continue
@@ -71,19 +72,19 @@ class AwsLayout:
             manifests = [newest[key] for key in sorted(newest)]
             self._warn_of_months_left_out(export, manifests)
             yield from manifests
-        elif others:
+        elif found_any:
             raise NotFoundError(
                 asked=f"looking for the manifests of export '{export.name}' at {export.uri}",
                 got="other files, but no manifest of a period",
                 do="check the name and the type of the export, and copy its manifests, too",
             )
         else:
-            yield from unlisted_manifests(export)
+            yield from made_up_manifests(export)
 
     def open(self, manifest: Manifest) -> Delivery:
         """Read a manifest and find its data files in the bucket that was configured."""
-        if is_unlisted(manifest):
-            return Delivery(manifest, manifest.info.etag, None, unlisted_files(manifest))
+        if is_made_up(manifest):
+            return Delivery(manifest, manifest.info.etag, None, files_of_made_up(manifest))
         where = manifest.export.store.uri(manifest.info.key)
         content = parse_manifest(manifest.export.store.read(manifest.info), where)
         form = _form(manifest.export)
@@ -117,7 +118,7 @@ class AwsLayout:
             return  # a copy, whose times say when it was copied
         newest = max((file.modified for file in files), default=manifest.info.modified)
         if newest > manifest.info.modified and self._clock.now() - newest < _UNDER_WAY:
-            raise SourceChanged(
+            raise DeliveryUnderWay(
                 asked=f"reading {manifest.label}",
                 got="data files that are newer than their manifest",
                 do="a delivery is under way: run again when it is complete",
@@ -151,13 +152,10 @@ class _DataExport:
 
     #: Not the manifests of single executions, which lie a folder deeper.
     _key = re.compile(r"(?P<partition>(?:[^/=]+=[^/]+/)+)(?P<file>[^/]+)", re.DOTALL)
-    #: AWS has written the name of the partition in both cases, even within one export.
-    _period = re.compile(r"(?:billing_period|usage_period)=(\d{4}-\d{2})", re.IGNORECASE)
-    _version = re.compile(r"(?:carbon_)?model_version=([^/]+)", re.IGNORECASE)
 
     def manifest(self, export: Export, info: ObjectInfo) -> Manifest | None:
         match = self._key.fullmatch(info.key.removeprefix(f"{export.prefix}/{self.manifest_folder}"))
-        period = self._period.search(match["partition"]) if match else None
+        period = period_of(match["partition"]) if match else None
         # Not `<name>-Manifest-FOCUS.json`, which sorts before the real one.
         if (
             not match
@@ -165,8 +163,7 @@ class _DataExport:
             or match["file"] not in {f"{export.folder}-Manifest.json", "Manifest.json"}
         ):
             return None
-        version = self._version.search(match["partition"])
-        return Manifest(export, period[1], info, version[1] if version else None)
+        return Manifest(export, period, info, model_version_of(match["partition"]))
 
     def data_key(self, manifest: Manifest, name: str, where: str) -> str:
         export = manifest.export

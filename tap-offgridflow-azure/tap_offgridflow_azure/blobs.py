@@ -7,8 +7,7 @@ from datetime import UTC
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote, unquote, urlsplit
 
-from offgridflow_common.errors import NotFoundError, SourceChanged
-from offgridflow_common.exports.storage import ObjectInfo, save
+from offgridflow_common.exports.storage import ObjectInfo, gone_is_changed, save
 from offgridflow_common.pagination import Page
 
 if TYPE_CHECKING:
@@ -89,18 +88,10 @@ class BlobStore:
         self._fetch(info, fetch)
 
     def _fetch(self, info: ObjectInfo, send: Callable[[Any], T]) -> T:
-        """Read a blob that was listed; one that is gone since has changed."""
+        """Read a blob that was listed."""
         asked = f"reading {self.uri(info.key)}"
-        try:
+        with gone_is_changed(asked):
             return self._client.attempt(self._url, asked, send)
-        except NotFoundError as error:
-            raise SourceChanged(
-                asked=asked,
-                got=error.got,
-                do="the period is read again",
-                code=error.code,
-                request_id=error.request_id,
-            ) from error
 
     def _page(self, prefix: str, token: str | None, asked: str) -> Page[Any]:
         def send(container: Any) -> Page[Any]:  # noqa: ANN401 - the SDK's container client

@@ -15,7 +15,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from offgridflow_common.errors import ConfigError, NotFoundError, SourceChanged
+from offgridflow_common.errors import ConfigError, DeliveryUnderWay, NotFoundError, SourceChanged
 from offgridflow_common.exports.delivery import Delivery, Manifest
 from tap_offgridflow_azure.current_runs import current_runs
 from tap_offgridflow_azure.runs import Run, read_run
@@ -86,7 +86,7 @@ class AzureLayout:
         files = tuple(_find(manifest, run.parts))
         for part, file in zip(run.parts, files, strict=True):
             if part.size not in {None, file.size} and part.name.endswith(_PLAIN):
-                raise SourceChanged(
+                raise DeliveryUnderWay(
                     asked=f"reading {manifest.export.store.uri(file.key)}",
                     got=f"{file.size:,} bytes where the manifest said {part.size:,}",
                     do="a delivery is under way: run again when it is complete",

@@ -28,7 +28,8 @@ from singer_sdk.logging import StructuredFormatter
 
 from offgridflow_common import otlp
 from offgridflow_common.errors import ErrorClass, Throttled
-from offgridflow_common.observability import LogContextFilter, Progress, Telemetry, install_log_context
+from offgridflow_common.observability import LogContextFilter, Telemetry, install_log_context
+from offgridflow_common.progress import Progress
 from offgridflow_common.testing.clock import FakeClock
 
 if TYPE_CHECKING:

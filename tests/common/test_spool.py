@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor, wait
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -25,11 +26,15 @@ if TYPE_CHECKING:
 WAIT = 10  # seconds after which a test gives up on another thread; none ever takes that long
 
 
+WHO = ContextVar("who", default="nobody")
+
+
 @dataclass
 class Bucket:
     """A store that is not on local disk: it counts what is fetched, waits where told to, and fails."""
 
     fetched: list[str] = field(default_factory=list)
+    fetched_for: list[str] = field(default_factory=list)
     failing: dict[str, Exception] = field(default_factory=dict)
     gates: dict[str, threading.Event] = field(default_factory=dict)
     begun: dict[str, threading.Event] = field(default_factory=dict)
@@ -48,6 +53,7 @@ class Bucket:
 
     def download(self, info: ObjectInfo, target: Path) -> None:
         self.fetched.append(info.key)
+        self.fetched_for.append(WHO.get())
         with target.open("wb") as file:
             file.write(b"half of ")
             file.flush()
@@ -109,6 +115,14 @@ def test_the_next_file_is_fetched_while_one_is_read_and_no_more_than_that(
     assert bucket.fetched == ["a", "b"]
     bucket.gates["b"].set()
     assert [path.read_text() for path in files] == whole("b", "c")
+
+
+def test_files_are_fetched_in_the_context_of_their_reader(spool: Spool, bucket: Bucket) -> None:
+    """So that spans nest and the log has its fields, also of what is fetched ahead in a thread."""
+    token = WHO.set("a stream")
+    assert len(list(spool.files(bucket, objects("a", "b", "c")))) == 3
+    WHO.reset(token)
+    assert bucket.fetched_for == ["a stream"] * 3
 
 
 def test_a_file_that_cannot_be_fetched_ahead_fails_only_when_it_is_asked_for(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from offgridflow_common.errors import NotFoundError, SourceChanged
+from offgridflow_common.errors import SourceChanged
 from offgridflow_common.exports.storage import FolderStore, ObjectInfo
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ def test_the_etag_changes_with_the_content(store: FolderStore, tmp_path: Path, k
     later = before.modified.timestamp() + 60
     os.utime(tmp_path / key, (later, later))
     assert only(store, key).etag != before.etag
-    with pytest.raises(SourceChanged, match="written since it was listed"):
+    with pytest.raises(SourceChanged, match="written or removed since it was listed"):
         store.local_path(before)
 
 
@@ -109,12 +109,12 @@ def use_download(store: FolderStore, info: ObjectInfo, target: Path) -> object:
 
 
 @pytest.mark.parametrize("use", [use_read, use_local_path, use_download])
-def test_a_file_that_is_gone_is_not_found(
+def test_a_file_that_is_gone_has_changed(
     store: FolderStore, tmp_path: Path, use: Callable[[FolderStore, ObjectInfo, Path], object]
 ) -> None:
     info = only(store, KEYS[0])
     (tmp_path / KEYS[0]).unlink()
-    with pytest.raises(NotFoundError) as caught:
+    with pytest.raises(SourceChanged) as caught:
         use(store, info, tmp_path / "target")
     assert store.uri(KEYS[0]) in str(caught.value)
 

@@ -114,6 +114,7 @@ class Layout(Protocol):
 
         Raises:
             SourceChanged: The manifest is no longer the one that was listed.
+            DeliveryUnderWay: Data files are not the manifest's yet.
             NotFoundError: A data file that the manifest names does not exist.
             ContractBroken: The manifest cannot be understood.
         """

@@ -10,6 +10,7 @@ import threading
 from collections import OrderedDict
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
+from contextvars import copy_context
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Self
@@ -95,7 +96,7 @@ class Spool:
                 path = ahead.result() if ahead else self._take(store, info)
                 taken, ahead = index + 1, None
                 if index + 1 < len(infos) and self._fits_beside(info, infos[index + 1]):
-                    ahead = self._worker.submit(self._take, store, infos[index + 1])
+                    ahead = self._worker.submit(copy_context().run, self._take, store, infos[index + 1])
                 try:
                     yield path
                 finally:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import shutil
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
@@ -89,6 +90,28 @@ def save(chunks: Iterable[bytes], info: ObjectInfo, target: Path, where: str) ->
         )
 
 
+@contextmanager
+def gone_is_changed(asked: str) -> Iterator[None]:
+    """Whoever reads an object that was listed: if it is gone since, it has changed.
+
+    Args:
+        asked: What is being done, for messages.
+
+    Raises:
+        SourceChanged: The object does not exist any more.
+    """
+    try:
+        yield
+    except NotFoundError as error:
+        raise SourceChanged(
+            asked=asked,
+            got=error.got,
+            do="the period is read again",
+            code=error.code,
+            request_id=error.request_id,
+        ) from error
+
+
 class FolderStore:
     """A folder on local disk, read where it lies.
 
@@ -124,16 +147,13 @@ class FolderStore:
         """The file itself.
 
         Raises:
-            NotFoundError: The file is gone.
-            SourceChanged: The file was written since it was listed.
+            SourceChanged: The file was written or removed since it was listed.
         """
         path = self._root / info.key
-        if not path.is_file():
-            raise self._missing(info.key)
-        if self._info(path).etag != info.etag:
+        if not path.is_file() or self._info(path).etag != info.etag:
             raise SourceChanged(
                 asked=f"reading {self.uri(info.key)}",
-                got="a file that was written since it was listed",
+                got="a file that was written or removed since it was listed",
                 do="the period is read again",
             )
         return path
@@ -155,11 +175,4 @@ class FolderStore:
             size=stat.st_size,
             etag=etag,
             modified=datetime.fromtimestamp(stat.st_mtime, tz=UTC),
-        )
-
-    def _missing(self, key: str) -> NotFoundError:
-        return NotFoundError(
-            asked=f"reading {self.uri(key)}",
-            got="no such file",
-            do="check that the whole export was copied, its data files included",
         )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 import polars as pl
 
 from offgridflow_common.columns import Column, Kind, polars_schema
-from offgridflow_common.errors import SourceChanged
+from offgridflow_common.errors import DeliveryUnderWay, SourceChanged
 from offgridflow_common.singer.bookmarks import size_of
 from offgridflow_common.singer.streams import OffGridFlowStream, Partition
 
@@ -71,11 +71,6 @@ class DeliveriesStream(OffGridFlowStream):
             self.log("skipped: no export is configured")
         return [partial(self._pending_of, export) for export in exports]
 
-    def pending(self) -> Iterator[Partition]:
-        """The deliveries that were read since the last run."""
-        for feed in self.feeds():
-            yield from feed()
-
     def _pending_of(self, export: Export) -> Iterator[Partition]:
         """The deliveries of an export, in the order of their delivery."""
         ready = [
@@ -101,7 +96,7 @@ class DeliveriesStream(OffGridFlowStream):
         return [reading for reading in readings if reading is not None]
 
     def _told(self, manifest: Manifest, readings: Sequence[Mapping[str, Any]]) -> Mapping[str, Any] | None:
-        """What is told of a delivery: what it was when it was read; None of one that was replaced since.
+        """What is told of a delivery: what it was when it was read; None of one that just changes.
 
         One that nobody reads is opened for it, and one that was read before that was remembered.
         """
@@ -109,10 +104,8 @@ class DeliveriesStream(OffGridFlowStream):
         if size is None:
             try:
                 size = size_of(self._source.deliveries.open(manifest))
-            except SourceChanged:
-                self.log(
-                    "%s was replaced after it was listed: the next run tells of the new one", manifest.label
-                )
+            except (SourceChanged, DeliveryUnderWay) as error:
+                self.log("%s is told by the next run: %s", manifest.label, error.got)
                 return None
         rows = max((reading["rows"] for reading in readings), default=None)
         return {name: size[name] for name in ("delivery_id", "files", "bytes")} | {"rows": rows}

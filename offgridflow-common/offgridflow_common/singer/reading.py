@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from offgridflow_common.errors import SourceChanged
 from offgridflow_common.exports.ahead import ahead
 from offgridflow_common.exports.scan import read_blocks
-from offgridflow_common.observability import Progress
+from offgridflow_common.progress import Progress
 from offgridflow_common.singer.streams import Partition
 
 if TYPE_CHECKING:

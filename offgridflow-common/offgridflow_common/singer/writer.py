@@ -77,8 +77,8 @@ def _output_lost(error: Exception) -> OutputLost:
     return OutputLost(
         asked="writing to standard output",
         got=f"{type(error).__name__}: {error}",
-        do="see why the target ended, or whether the disk is full; the next run begins at the last state that "
-        "was taken",
+        do="see why the target ended, or whether the disk is full; the next run begins at the last state "
+        "that was taken",
     )
 
 

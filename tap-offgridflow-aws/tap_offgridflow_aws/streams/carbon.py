@@ -9,7 +9,7 @@ from offgridflow_common.singer.streams import OffGridFlowStream, Partition
 from tap_offgridflow_aws.reports import EMISSIONS, WATER, Report
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     import polars as pl
 
@@ -74,8 +74,11 @@ class _ReportStream(OffGridFlowStream):
         super().__init__(tap)
         self._source = source
 
-    def pending(self) -> Iterator[Partition]:
+    def feeds(self) -> Iterable[Callable[[], Iterator[Partition]]]:
         """The periods that are new or may have changed."""
+        return (self._pending,)
+
+    def _pending(self) -> Iterator[Partition]:
         return report_partitions(
             self.report, self._source, self.bookmarks, lambda rows: rows.select(self.wanted)
         )

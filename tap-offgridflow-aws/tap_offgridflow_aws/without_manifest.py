@@ -18,6 +18,7 @@ from offgridflow_common.errors import NotFoundError
 from offgridflow_common.exports.delivery import Export, Manifest
 from offgridflow_common.exports.storage import ObjectInfo
 from offgridflow_common.settings import month_of, month_start
+from tap_offgridflow_aws.partitions import in_both_cases, model_version_of, period_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,16 +31,14 @@ _DATA_FILE = re.compile(
 )
 _FILE = re.compile(r"[^/]+\.(?:csv\.gz|csv|parquet)")
 _EXECUTION = re.compile(r"\d{4}-\d{2}-\d{2}T[\d:.]+Z")
-_PERIOD = re.compile(r"(?:billing_period|usage_period)=(\d{4}-\d{2})", re.IGNORECASE)
-_VERSION = re.compile(r"(?:carbon_)?model_version=([^/]+)", re.IGNORECASE)
 
 
-def is_unlisted(manifest: Manifest) -> bool:
+def is_made_up(manifest: Manifest) -> bool:
     """Whether a manifest was made up from a listing; its key is then the folder of the files."""
     return manifest.info.key.endswith("/")
 
 
-def unlisted_manifests(export: Export) -> Iterator[Manifest]:
+def made_up_manifests(export: Export) -> Iterator[Manifest]:
     """A made-up manifest for each period of an export that has data files but no manifest.
 
     Raises:
@@ -49,11 +48,11 @@ def unlisted_manifests(export: Export) -> Iterator[Manifest]:
     if export.type != "cur":
         for info in export.store.list(f"{export.prefix}/data/"):
             match = _DATA_FILE.fullmatch(info.key.removeprefix(f"{export.prefix}/data/"))
-            period = _PERIOD.search(match["partition"]) if match else None
+            period = period_of(match["partition"]) if match else None
             if match and period and info.size:
-                version = _VERSION.search(match["partition"])
+                version = model_version_of(match["partition"])
                 folder = info.key.rpartition("/")[0] + "/"
-                groups[period[1], version[1] if version else ""][folder].append(info)
+                groups[period, version or ""][folder].append(info)
     if not groups:
         raise NotFoundError(
             asked=f"looking for the manifests of export '{export.name}' at {export.uri}",
@@ -91,14 +90,14 @@ def months_without_manifest(
         if month in listed:
             continue
         folder = f"{export.prefix}/data/{partition.replace(newest.period, month)}/"
-        if any(info.size for spelt in _both_cases(folder) for info in export.store.list(spelt)):
+        if any(info.size for spelt in in_both_cases(folder) for info in export.store.list(spelt)):
             found.append(month)
         elif month < min(listed):
             break
     return sorted(found)
 
 
-def unlisted_files(manifest: Manifest) -> tuple[ObjectInfo, ...]:
+def files_of_made_up(manifest: Manifest) -> tuple[ObjectInfo, ...]:
     """The data files that a made-up manifest stands for."""
     folder = manifest.info.key
     listed = manifest.export.store.list(folder)
@@ -107,11 +106,6 @@ def unlisted_files(manifest: Manifest) -> tuple[ObjectInfo, ...]:
 
 def _month_before(month: str) -> str:
     return month_of(month_start(month) - timedelta(days=1))
-
-
-def _both_cases(folder: str) -> tuple[str, str]:
-    """A month's folder, and as AWS may have spelt it at another time."""
-    return folder, _PERIOD.sub(lambda match: match[0].swapcase(), folder)
 
 
 def _delivered_at(folder: str, infos: list[ObjectInfo]) -> datetime:
