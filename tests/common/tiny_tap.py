@@ -20,7 +20,7 @@ from offgridflow_common.singer.streams import OffGridFlowStream, Partition
 from offgridflow_common.singer.tap import OffGridFlowTap
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
 NOW = datetime(2026, 11, 23, tzinfo=UTC)
 
@@ -45,7 +45,10 @@ class Items(OffGridFlowStream):
         Column("extra", Kind.OBJECT),
     )
 
-    def pending(self) -> Iterator[Partition]:
+    def feeds(self) -> Iterable[Callable[[], Iterator[Partition]]]:
+        return (self._pending,)
+
+    def _pending(self) -> Iterator[Partition]:
         for label, blocks in self._owner.plan[self.name].items():  # type: ignore[attr-defined]
             if isinstance(blocks, Exception):
                 raise blocks

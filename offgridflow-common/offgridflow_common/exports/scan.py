@@ -33,6 +33,17 @@ _VALUES_OF_MAP = 25
 
 _DAMAGED: tuple[type[Exception], ...] = (*DAMAGED, zipfile.BadZipFile)
 
+#: RuntimeError is what an encrypted archive raises.
+_UNREADABLE: tuple[type[BaseException], ...] = (
+    pl.exceptions.PolarsError,
+    pl.exceptions.PanicException,
+    csv.Error,
+    OSError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+)
+
 
 def block_rows_of(columns: Iterable[Column]) -> int:
     """How many rows of some columns make a block that is fast to work with and needs little memory."""
@@ -132,10 +143,7 @@ def _explained(where: str) -> Iterator[None]:
         yield
     except _DAMAGED as error:
         raise _damaged(where, f"a damaged file ({error})") from error
-    # RuntimeError is what an encrypted archive raises.
-    except (pl.exceptions.PolarsError, csv.Error, OSError, RuntimeError, TypeError, ValueError) as error:
-        raise _damaged(where, f"a file that cannot be read ({_first_line(error)})") from error
-    except pl.exceptions.PanicException as error:
+    except _UNREADABLE as error:
         raise _damaged(where, f"a file that cannot be read ({_first_line(error)})") from error
 
 

@@ -112,7 +112,8 @@ class Plan:
         # Of two columns that are one here, that of the very name counts before that of another name for it.
         for name in sorted(present, key=lambda name: squashed(table.rename(name)) != squashed(name)):
             self._place(name, table)
-        self.sources = [name for name in present if name in self._needed()]
+        needed = self._needed()
+        self.sources = [name for name in present if name in needed]
 
     def apply(self, block: pl.DataFrame, *, first_row: int) -> pl.DataFrame:
         """Make the wanted columns of a block.

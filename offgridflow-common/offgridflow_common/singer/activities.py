@@ -91,11 +91,6 @@ class ActivitiesStream(OffGridFlowStream, abc.ABC):
         """Each source by itself: who may not ask for emissions still gets usage."""
         return (self._usage_of_exports, *self.reported(), self._unknown_words)
 
-    def pending(self) -> Iterator[Partition]:
-        """The periods of each source that are new or may have changed."""
-        for feed in self.feeds():
-            yield from feed()
-
     @cached_property
     def mapping(self) -> Mapping:
         """What turns the provider's words into OffGridFlow's."""

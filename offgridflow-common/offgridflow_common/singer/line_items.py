@@ -73,12 +73,8 @@ class LineItemStream(OffGridFlowStream):
             self.log("skipped: no export of type %s is configured", " or ".join(sorted(self.export_types)))
         return [partial(self._pending_of, export) for export in exports]
 
-    def pending(self) -> Iterator[Partition]:
-        """The periods with a new delivery, of all exports."""
-        for feed in self.feeds():
-            yield from feed()
-
     def _pending_of(self, export: Export) -> Iterator[Partition]:
+        """The periods of an export with a new delivery."""
         deliveries = self._source.deliveries
         manifests = deliveries.manifests(export)
         return pending_deliveries(deliveries, manifests, self.bookmarks, self._read, self.logger)

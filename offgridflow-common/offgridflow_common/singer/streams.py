@@ -59,7 +59,7 @@ class OffGridFlowStream(Stream, abc.ABC):
     """A stream that is declared by its columns and reads partitions.
 
     A subclass declares ``name``, ``columns``, ``primary_keys`` and ``replication_key``, and says in
-    :meth:`pending` what there is to read. Whether rows go out as blocks or, where stream maps, flattening
+    :meth:`feeds` what there is to read. Whether rows go out as blocks or, where stream maps, flattening
     or ``--test`` ask for it, one by one, is decided here; both give the same records.
     """
 
@@ -76,12 +76,11 @@ class OffGridFlowStream(Stream, abc.ABC):
         self._rows_out = 0
 
     @abc.abstractmethod
-    def pending(self) -> Iterator[Partition]:
-        """What is to be read, in order. A later partition may depend on what an earlier one brought."""
-
     def feeds(self) -> Iterable[Callable[[], Iterator[Partition]]]:
-        """What gives partitions; where one fails, the others are still read."""
-        return (self.pending,)
+        """What gives the partitions that are to be read; where one feed fails, the others are still read.
+
+        A later partition, and a later feed, may depend on what an earlier one brought.
+        """
 
     @cached_property
     def wanted(self) -> list[str]:

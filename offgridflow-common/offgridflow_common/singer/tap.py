@@ -23,7 +23,7 @@ from offgridflow_common.pipeline import RequestPipeline
 from offgridflow_common.rate_limit import TokenBucket
 from offgridflow_common.redaction import install_log_redaction, register_secrets
 from offgridflow_common.retry import RetryPolicy
-from offgridflow_common.settings import raise_config_errors, unknown_settings
+from offgridflow_common.settings import known_settings, raise_config_errors, unknown_settings
 from offgridflow_common.singer.batch import BatchStore, StorageBatchStore
 from offgridflow_common.singer.writer import BlockWriter
 
@@ -88,7 +88,7 @@ class OffGridFlowTap(Tap, abc.ABC):
     @property
     def unknown_settings(self) -> list[str]:
         """A message for each setting that this tap does not know."""
-        return unknown_settings(self.config, self._known_settings())
+        return unknown_settings(self.config, known_settings(type(self)) | {"emit_activate_version_messages"})
 
     @cached_property
     def settings(self) -> CommonSettings:
@@ -189,12 +189,6 @@ class OffGridFlowTap(Tap, abc.ABC):
             writer.defer(lambda: super(OffGridFlowTap, self)._handle_termination(signum, frame))
         else:
             super()._handle_termination(signum, frame)
-
-    @classmethod
-    def _known_settings(cls) -> set[str]:
-        schema = dict(cls.config_jsonschema)
-        cls.append_builtin_config(schema)
-        return {*schema["properties"], "emit_activate_version_messages"}
 
     @classmethod
     def _secrets_in(cls, config: Mapping[str, Any]) -> Iterator[str]:

@@ -10,7 +10,7 @@ from offgridflow_common.regions import RegionMapper
 from offgridflow_common.singer.streams import OffGridFlowStream
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Iterator
 
     from offgridflow_common.singer.streams import Partition
     from offgridflow_common.singer.tap import OffGridFlowTap
@@ -34,16 +34,12 @@ class AzureStream(OffGridFlowStream, abc.ABC):
 class RegionalStream(AzureStream, abc.ABC):
     """A stream whose rows name regions."""
 
-    def feeds(self) -> Iterable[Callable[[], Iterator[Partition]]]:
-        """What there is to read; then, whatever came of it, the regions that are not known."""
-        return (self.pending, self.unknown_regions)
-
     @cached_property
     def regions(self) -> RegionMapper:
         """Tells regions by their names."""
         return RegionMapper("azure", self.source.settings.mapping_overrides_path)
 
     def unknown_regions(self) -> Iterator[Partition]:
-        """Nothing to read: warns of the regions that are not known."""
+        """The last feed, which reads nothing: warns of the regions that are not known."""
         self.regions.report(self.logger)
         return iter(())

@@ -11,7 +11,7 @@ from tap_offgridflow_azure.carbon import COLUMNS, KEY, MOST_ROWS, SOURCE, Carbon
 from tap_offgridflow_azure.streams.base import RegionalStream
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
     from datetime import datetime
     from logging import Logger
 
@@ -177,8 +177,11 @@ class CarbonEmissionsStream(RegionalStream):
     primary_keys = (*KEY, "item_number")
     replication_key = "period_start"
 
-    def pending(self) -> Iterator[Partition]:
-        """All months that the API has."""
+    def feeds(self) -> Iterable[Callable[[], Iterator[Partition]]]:
+        """All months that the API has; then the regions that are not known."""
+        return (self._pending, self.unknown_regions)
+
+    def _pending(self) -> Iterator[Partition]:
         yield from carbon_partitions(
             self.source, self.bookmarks, self.regions, self.logger, lambda rows: rows.select(self.wanted)
         )

@@ -55,11 +55,6 @@ class CostQueryStream(RegionalStream):
             yield partial(self._pending_of, scope)
         yield self.unknown_regions
 
-    def pending(self) -> Iterator[Partition]:
-        """The months of all scopes that are new or may have changed."""
-        for feed in self.feeds():
-            yield from feed()
-
     @cached_property
     def _queries(self) -> CostQueries:
         source = self.source
@@ -77,6 +72,7 @@ class CostQueryStream(RegionalStream):
         return iter(())
 
     def _pending_of(self, scope: str) -> Iterator[Partition]:
+        """The months of a scope that are new or may have changed."""
         settings = self.source.settings
         context = {"scope": scope.lower(), "cost_metric": settings.cost_metric}
         plan = VersionedPeriods(

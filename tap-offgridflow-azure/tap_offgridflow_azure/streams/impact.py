@@ -10,7 +10,7 @@ from tap_offgridflow_azure.impact import COLUMNS, KEY, MONTHS_BACK, SOURCE, Impa
 from tap_offgridflow_azure.streams.base import RegionalStream
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from datetime import datetime
 
     import polars as pl
@@ -69,8 +69,11 @@ class EmissionsImpactStream(RegionalStream):
     primary_keys = ("period_start", *KEY, "item_number")
     replication_key = "period_start"
 
-    def pending(self) -> Iterator[Partition]:
-        """The months that are new or may have changed; none where the stream is off."""
+    def feeds(self) -> Iterable[Callable[[], Iterator[Partition]]]:
+        """The months that are new or may have changed; then the regions that are not known."""
+        return (self._pending, self.unknown_regions)
+
+    def _pending(self) -> Iterator[Partition]:
         if not self.source.settings.impact_instance_id:
             self.log("skipped: the settings that begin with impact_ turn it on")
             return

@@ -9,7 +9,7 @@ from tap_offgridflow_azure.streams.base import AzureStream
 from tap_offgridflow_azure.subscriptions import COLUMNS, frame
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     import polars as pl
 
@@ -22,11 +22,12 @@ class SubscriptionsStream(AzureStream):
     primary_keys = ("subscription_id",)
     replication_key = None
 
-    def pending(self) -> Iterator[Partition]:
+    def feeds(self) -> Iterable[Callable[[], Iterator[Partition]]]:
         """All of them, each time."""
+        return (self._all,)
 
-        def blocks() -> Iterator[pl.DataFrame]:
-            source = self.source
-            yield frame(source.subscriptions.all(), source.started_at).select(self.wanted)
+    def _all(self) -> Iterator[Partition]:
+        yield Partition(label="subscriptions", blocks=self._blocks, acknowledge=lambda _: None)
 
-        yield Partition(label="subscriptions", blocks=blocks, acknowledge=lambda _: None)
+    def _blocks(self) -> Iterator[pl.DataFrame]:
+        yield frame(self.source.subscriptions.all(), self.source.started_at).select(self.wanted)
