@@ -146,13 +146,13 @@ class UnknownValues:
             self._counts[value] += 1
 
     def report(self, logger: logging.Logger) -> None:
-        """Warn, in one line, of the values that no earlier report named, the most frequent first."""
+        """Warn, in one line, of the values that no earlier report named."""
         with self._lock:
-            new = [(value, count) for value, count in self._counts.most_common() if value not in self._named]
-            self._named.update(value for value, _ in new)
+            new = [value for value in self._counts if value not in self._named]
+            self._named.update(new)
         if not new:
             return
-        names = [f"{value[: self.MAX_LENGTH]!r} ({count})" for value, count in new[: self.MAX_NAMES]]
+        names = [repr(value[: self.MAX_LENGTH]) for value in new[: self.MAX_NAMES]]
         if len(new) > self.MAX_NAMES:
             names.append(f"and {len(new) - self.MAX_NAMES} more")
         logger.warning(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import tempfile
+from copy import deepcopy
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
 from pathlib import Path
@@ -17,6 +18,8 @@ from offgridflow_common.redaction import redact
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
+
+    from singer_sdk.plugin_base import PluginBase
 
 GIBIBYTE = 1024**3
 
@@ -223,6 +226,13 @@ def unknown_settings(config: Mapping[str, Any], known: Iterable[str]) -> list[st
         hint = f"did you mean '{near[0]}'?" if near else "see --about for the settings there are"
         messages.append(f"unknown setting '{name}': {hint}")
     return messages
+
+
+def known_settings(plugin: type[PluginBase]) -> set[str]:
+    """The names of the settings that a plugin knows: its own, and those that the SDK gives to it."""
+    schema = deepcopy(plugin.config_jsonschema)  # the SDK adds its own in place
+    plugin.append_builtin_config(schema)
+    return set(schema["properties"])
 
 
 def raise_config_errors(errors: list[str]) -> None:

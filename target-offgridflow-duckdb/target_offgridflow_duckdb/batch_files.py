@@ -4,23 +4,22 @@ from __future__ import annotations
 
 import os
 import tempfile
-import zlib
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
 import fsspec
 from obstore.exceptions import BaseError
 from obstore.store import from_url
-from zlib_ng import gzip_ng, zlib_ng
 
 from offgridflow_common.errors import BadRequestError, FatalError, NotFoundError, OffGridFlowError
+from offgridflow_common.exports.gzipped import DAMAGED, open_gzip
 from offgridflow_common.origins import is_loopback
 
 if TYPE_CHECKING:
@@ -34,7 +33,7 @@ _COPY_BYTES: Final = 8 * 1024**2
 #: Protocols of object stores, which obstore speaks without pinning the clouds' own libraries.
 _OBJECT_STORES: Final = {"s3", "s3a", "gs", "gcs", "az", "abfs", "abfss"}
 _ENDPOINTS: Final = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
-_DAMAGED: Final[Any] = (EOFError, OSError, zlib.error, zlib_ng.error)
+_DAMAGED: Final[tuple[type[Exception], ...]] = (OSError, *DAMAGED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +129,7 @@ def json_lines(path: Path, *, gzipped: bool, size: int) -> Iterator[bytes]:
         FatalError: The file is damaged.
     """
     try:
-        with _opened(path, gzipped=gzipped) as file:
+        with open_gzip(path) if gzipped else path.open("rb") as file:
             while block := file.read(size):
                 yield block + file.readline()
     except _DAMAGED as error:
@@ -139,13 +138,6 @@ def json_lines(path: Path, *, gzipped: bool, size: int) -> Iterator[bytes]:
             got=f"{type(error).__name__}: {error}",
             do="the file is damaged, or not compressed as its message says: run the tap again",
         ) from error
-
-
-def _opened(path: Path, *, gzipped: bool) -> IO[bytes]:
-    if not gzipped:
-        return path.open("rb")
-    file: IO[bytes] = gzip_ng.open(path, "rb")  # type: ignore[no-untyped-call]
-    return file
 
 
 def _object(url: str, options: Mapping[str, Any]) -> Iterable[bytes]:

@@ -22,7 +22,7 @@ from singer_sdk.mapper import SameRecordTransform
 
 from offgridflow_common.errors import BadRequestError
 from offgridflow_common.redaction import install_log_redaction, register_secrets
-from offgridflow_common.settings import raise_config_errors, unknown_settings
+from offgridflow_common.settings import known_settings, raise_config_errors, unknown_settings
 from target_offgridflow_duckdb.database import Database
 from target_offgridflow_duckdb.messages import RecordReader
 from target_offgridflow_duckdb.settings import CONFIG_SCHEMA
@@ -72,7 +72,7 @@ class TargetOffgridflowDuckdb(LoadingTarget):
             raise_config_errors(error.errors)
             raise
         if options.get("validate_config", True):
-            raise_config_errors(unknown_settings(self.config, self._known_settings()))
+            raise_config_errors(unknown_settings(self.config, known_settings(type(self))))
         # One connection loads one table after the other.
         self.max_parallelism = 1
         self._loads_stated = 0
@@ -189,12 +189,6 @@ class TargetOffgridflowDuckdb(LoadingTarget):
         """Whether a stream's records are loaded as they come, without maps and flattening."""
         maps = self.mapper.stream_maps.get(stream, [])
         return len(maps) == 1 and type(maps[0]) is SameRecordTransform and not maps[0].flattening_enabled
-
-    @classmethod
-    def _known_settings(cls) -> set[str]:
-        schema = dict(cls.config_jsonschema)
-        cls.append_builtin_config(schema)
-        return set(schema["properties"])
 
 
 def _secrets_in(config: Mapping[str, Any]) -> Iterator[str]:

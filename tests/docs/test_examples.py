@@ -14,6 +14,7 @@ import pytest
 import yaml
 from botocore import xform_name
 
+from offgridflow_common.settings import known_settings
 from tests.docs.documents import ROOT, TAPS, all_blocks
 
 if TYPE_CHECKING:
@@ -103,7 +104,7 @@ def test_json_parses(block: str) -> None:
 
 
 def _settings(of: Documented) -> AbstractSet[str]:
-    return of.tap.config_jsonschema["properties"].keys()
+    return known_settings(of.tap)
 
 
 def _check_settings(of: Documented, names: AbstractSet[str]) -> None:
