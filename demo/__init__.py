@@ -1,1 +1,1 @@
-"""What `make demo` runs: the whole job, from stand-ins for AWS through Meltano into DuckDB."""
+"""What `make demo` runs: the whole job, from stand-ins for AWS and Azure through Meltano into DuckDB."""

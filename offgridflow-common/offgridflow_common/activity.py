@@ -28,7 +28,7 @@ ACTIVITY_COLUMNS = (
     Column("id", Kind.STRING, "UUIDv5 of `idempotency_key`.", required=True),
     Column("idempotency_key", Kind.STRING, "The stable business parts of the fact.", required=True),
     Column("source", Kind.STRING, "Where it was read.", required=True),
-    Column("provider", Kind.STRING, "The cloud: `aws`, `azure`.", required=True),
+    Column("provider", Kind.STRING, "The cloud, as in the tables of regions and services.", required=True),
     Column("activity_type", Kind.STRING, "`emissions`, `usage` or `estimate`.", required=True),
     Column("category", Kind.STRING, "OffGridFlow's category; `cloud_other` if unknown.", required=True),
     Column("service_code", Kind.STRING, "The provider's code of the service."),
@@ -50,8 +50,16 @@ ACTIVITY_COLUMNS = (
     Column("model_version", Kind.STRING, "Version of the provider's emission model."),
     Column("org_id", Kind.STRING, "From the setting `org_id`."),
     Column("workspace_id", Kind.STRING, "From the setting `workspace_id`."),
-    Column("external_id", Kind.STRING, "What replaces it as a whole: a period of an export or of an API."),
-    Column("import_batch_id", Kind.STRING, "Sorts by time: the newest of an `external_id` is current."),
+    Column(
+        "external_id",
+        Kind.STRING,
+        "The activities that a newer import replaces as a whole: those of one account's or payer's period.",
+    ),
+    Column(
+        "import_batch_id",
+        Kind.STRING,
+        "The import that wrote it; sorts by time. Of each `external_id` only the newest is current.",
+    ),
     Column("metadata", Kind.STRING_MAP, "More of what the provider said, as text."),
 )
 

@@ -104,11 +104,11 @@ def merge_groups(groups: Iterable[pl.DataFrame]) -> pl.DataFrame | None:
 
 
 def with_owners(groups: pl.DataFrame) -> pl.DataFrame:
-    """The groups of a delivery with their ``owner``, whose usage of a month is replaced as a whole.
+    """The groups of a delivery with their ``owner``: whose usage of a month is replaced as a whole.
 
-    It is the payer, null if there is none; or ``payer/account``, where the payer's usage is all of another
-    account: an export of a member of an organisation has the organisation's payer, and the member's usage
-    alone.
+    That is the payer, null if there is none. If all of a payer's usage is of one other account, it is
+    ``payer/account``: an export that a member account created names the organisation's payer, but holds the
+    member's usage alone.
     """
     payer, account = pl.col("payer_id"), pl.col("account_id")
     is_of_member = (account.n_unique().over(payer) == 1) & (account != payer)

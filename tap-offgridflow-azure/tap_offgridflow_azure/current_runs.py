@@ -30,8 +30,8 @@ def current_runs(export: Export, runs: Iterable[Run]) -> list[Run]:
     for run in runs:
         months[run.month].append(run)
     current = {month: _newest(months[month]) for month in sorted(months)}
-    _complain_of_days_counted_twice(export, current.values())
-    _complain_of_days_left_out(export, current, months)
+    _refuse_days_counted_twice(export, current.values())
+    _refuse_days_left_out(export, current, months)
     return list(current.values())
 
 
@@ -44,14 +44,14 @@ def _order(run: Run) -> tuple[datetime, datetime, str]:
     return run.submitted_at, run.info.modified, run.delivery_id
 
 
-def _complain_of_days_counted_twice(export: Export, current: Iterable[Run]) -> None:
+def _refuse_days_counted_twice(export: Export, current: Iterable[Run]) -> None:
     for earlier, later in pairwise(current):
-        # What ends on the day that the next begins on ended with the day before, as like as not.
+        # A run that ends on the day on which the next begins most likely covers only up to the day before.
         if later.first < earlier.last:
             raise _not_whole(export, "runs of the same days", (earlier, later))
 
 
-def _complain_of_days_left_out(
+def _refuse_days_left_out(
     export: Export, current: Mapping[str, Run], months: Mapping[str, Sequence[Run]]
 ) -> None:
     covered = {month for run in current.values() for month in _months(run)}

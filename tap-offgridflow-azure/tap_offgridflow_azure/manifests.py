@@ -76,7 +76,7 @@ class AzureLayout:
         if not fitting:
             raise _none(export, others)
         self._mention(export, others)
-        _complain_of_several(export, fitting)
+        _refuse_several(export, fitting)
         for run in current_runs(export, fitting):
             yield Manifest(export, run.month, replace(run.info, modified=run.submitted_at))
 
@@ -172,7 +172,7 @@ def _none(export: Export, others: Sequence[str]) -> NotFoundError:
     )
 
 
-def _complain_of_several(export: Export, runs: Iterable[Run]) -> None:
+def _refuse_several(export: Export, runs: Iterable[Run]) -> None:
     """Tell of several exports: by their resource ids, which some manifests lack, or by their names."""
     ids = {run.resource_id for run in runs if run.resource_id}
     names = {run.name for run in runs}

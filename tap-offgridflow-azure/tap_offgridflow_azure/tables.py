@@ -9,9 +9,9 @@ from functools import cache
 from importlib import resources
 
 from offgridflow_common.columns import Column, Kind, read_columns, squashed
-from offgridflow_common.exports.convert import month_first, with_braces
 from offgridflow_common.exports.focus import focus_table
 from offgridflow_common.exports.table import Table
+from tap_offgridflow_azure.spellings import month_first, with_braces
 
 _PACKAGE, _COST_COLUMNS = "tap_offgridflow_azure", "data/cost_details_columns.csv"
 
@@ -49,7 +49,7 @@ _COST = Table(
     columns=(_METRIC, *_COST_DETAILS),
     required=frozenset({"cost_in_billing_currency", "date"}),
     rename=cost_name,
-    # Agreements of enterprises write dates as the United States do, and tags without braces.
+    # Enterprise agreements write dates as the United States do, and tags without braces.
     prepare={
         **{column.name: month_first for column in _COST_DETAILS if column.kind is Kind.TIMESTAMP},
         "tags": with_braces,

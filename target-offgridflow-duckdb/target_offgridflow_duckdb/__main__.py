@@ -15,7 +15,7 @@ def main() -> None:
     try:
         TargetOffgridflowDuckdb.cli()
     finally:
-        # What no search finds at the end, DuckDB's binding reports as leaks.
+        # DuckDB's binding reports objects that are still frozen at the end as leaks.
         gc.unfreeze()
 
 

@@ -1,1 +1,1 @@
-"""Columnar reading of delivered exports: both clouds, and local files."""
+"""Reading the files of delivered exports, column by column."""

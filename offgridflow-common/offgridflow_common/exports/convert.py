@@ -76,31 +76,6 @@ def gather_map(block: pl.DataFrame, members: dict[str, list[str]], kind: Kind) -
     return maps_of_entries(pl.concat(entries), kind)
 
 
-def month_first(texts: pl.Series) -> pl.Series:
-    """Dates such as ``9/4/2023``, ``09/04/2023`` and ``9/4/23`` as ISO 8601 has them; all else stays."""
-    iso = (
-        pl.first()
-        .str.replace(r"^(\d)/", "0${1}/")
-        .str.replace(r"^(\d{2})/(\d)/", "${1}/0${2}/")
-        .str.replace(r"^(\d{2})/(\d{2})/(\d{2})(\D|$)", "${1}/${2}/20${3}${4}")
-        .str.replace(r"^(\d{2})/(\d{2})/(\d{4})", "${3}-${1}-${2}")
-    )
-    return texts.to_frame().select(iso).to_series()
-
-
-def with_braces(texts: pl.Series) -> pl.Series:
-    """Objects that lack their braces, as ``"key": "value"``, with them; all else stays."""
-    return (
-        texts.to_frame()
-        .select(
-            pl.when(pl.first().str.contains(r'^\s*"'))
-            .then(pl.format("{{{}}}", pl.first()))
-            .otherwise(pl.first())
-        )
-        .to_series()
-    )
-
-
 def map_member(values: pl.Series, key: str, kind: Kind) -> pl.Series:
     """What the maps of a column hold under a key; null where they do not.
 

@@ -2,11 +2,11 @@
 
 polars fills short records up with null and cuts long ones, so it must be found out whether each record has as
 many fields as the header. To that end each line gets one more field: a mark, which the lines do not hold. A
-record fits exactly if polars finds the mark in the field behind the header's last one. Lines that end inside
-of quotes got a mark, too; it is taken out of the values again.
+record fits exactly if polars finds the mark in the field behind the header's last one. Lines inside of quoted
+values are marked, too; these marks are taken out of the values again.
 
-A chunk is cut behind its last newline. Now and then that one stands inside of quotes: then the last record
-does not fit, and the chunk is cut again, where an even number of quotes says that a record ends.
+A chunk is cut behind its last newline. If that newline is inside of quotes, the last record does not fit, and
+the chunk is cut again behind the last newline that an even number of quotes stands before.
 """
 
 from __future__ import annotations

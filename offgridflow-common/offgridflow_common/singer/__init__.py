@@ -1,1 +1,1 @@
-"""What sits on the Meltano SDK: the block writer and the two kinds of streams."""
+"""Streams, state and the writing of messages, on the Meltano SDK."""

@@ -149,7 +149,7 @@ class ActivitiesStream(OffGridFlowStream, abc.ABC):
         found = merge_groups(usage_groups(block.lazy(), source, grain).collect() for block in blocks)
         if found is None:
             return
-        self._complain_of_unknown_payers(found, delivery)
+        self._warn_of_unknown_payers(found, delivery)
         taken = self.taken_before(delivery, self._usage_manifests(), "payers")
         names = (pl.col("payer_id"), pl.format("{}/{}", "payer_id", "account_id"))
         groups = self.leave_out(with_owners(found), names, taken, delivery)
@@ -195,7 +195,7 @@ class ActivitiesStream(OffGridFlowStream, abc.ABC):
             )
         return rows.filter(taken_as.is_null())
 
-    def _complain_of_unknown_payers(self, groups: pl.DataFrame, delivery: Delivery) -> None:
+    def _warn_of_unknown_payers(self, groups: pl.DataFrame, delivery: Delivery) -> None:
         if groups["payer_id"].null_count() and self._is_covered_twice(delivery.period):
             self.logger.warning(
                 "%s does not name its payers: if another export covers them, too, their usage counts twice; "

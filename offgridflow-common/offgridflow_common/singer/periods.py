@@ -77,8 +77,8 @@ class VersionedPeriods:
     """Plans the reading of a source whose whole history changes when its model does, if it has one.
 
     New periods and those of the lookback are read first. If they show another model version than the one
-    that the bookmark names, all older periods follow, and only then the bookmark names the new version; a
-    run that ends in between, or finds some of them of the old one still, has the next start them again.
+    that the bookmark names, all older periods follow, and only then the bookmark names the new version. If
+    the run is interrupted, or some older periods still have the old version, the next run reads them again.
 
     Args:
         history: What there is to read.

@@ -1,4 +1,4 @@
-"""The stream that every stream is: partition by partition, block by block, errors caught in one place."""
+"""The base of all streams: partitions, blocks, and the one place where errors are caught."""
 
 from __future__ import annotations
 
@@ -182,7 +182,7 @@ class OffGridFlowStream(Stream, abc.ABC):
     ) -> Generator[T, Any, Any]:
         for frame in self._frames(partition):
             if write_state:
-                # A partition may remember how far it is: that was out before this frame.
+                # What a partition remembers of its progress is only what was written before this frame.
                 self._write_state_now()
             yield from write(frame)
         if write_state:

@@ -1,4 +1,4 @@
-"""The tap that every OffGridFlow tap is: settings parsed once, secrets hidden, failures counted."""
+"""The base of the taps: settings parsed once, secrets hidden, failures counted."""
 
 from __future__ import annotations
 

@@ -148,7 +148,7 @@ class TapContract:
                 columns = validators[message["stream"]].schema["properties"].keys()
                 assert message["record"].keys() == columns, message["record"].keys() ^ columns
 
-    # Means.
+    # Helpers.
 
     def _catalog(self) -> dict[str, dict[str, Any]]:
         tap = self.tap_class(config={}, validate_config=False, setup_mapper=False)

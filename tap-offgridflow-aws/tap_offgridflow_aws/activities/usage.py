@@ -13,11 +13,11 @@ from offgridflow_common.usage import UsageSource
 #: The line item types that are physical usage; all others are money only.
 PHYSICAL_USAGE = ("Usage", "DiscountedUsage", "SavingsPlanCoveredUsage")
 
-#: Usage types of what other lines tell, too. Capacity that is reserved costs nothing: what was used of it,
-#: and what was not, have lines of their own (AWS, "Capacity Reservation pricing and billing"). So has an
-#: instance, whose parts tasks and pods are told by split cost allocation; these lines also name it, if the
-#: export has that column (AWS, "Understanding split cost allocation data").
-_TOLD_TWICE = ("Reservation:", "DedicatedRes:", "ECS-EC2-", "EKS-EC2-")
+#: Usage types that repeat usage of other lines. A capacity reservation is free: its used and its unused part
+#: have lines of their own (AWS, "Capacity Reservation pricing and billing"). Split cost allocation repeats an
+#: instance's usage for each task or pod; these lines also name the instance, if the export has that column
+#: (AWS, "Understanding split cost allocation data").
+_REPEATED = ("Reservation:", "DedicatedRes:", "ECS-EC2-", "EKS-EC2-")
 
 _SOURCE = "aws_cost_and_usage"
 
@@ -68,7 +68,7 @@ def _focus_lines(lines: pl.LazyFrame) -> pl.LazyFrame:
 
 def _is_told_once(*usage_types: str) -> pl.Expr:
     """Whether no other line tells the same usage, by the first of these columns that is given."""
-    return ~pl.coalesce(usage_types).str.contains_any(_TOLD_TWICE).fill_null(value=False)
+    return ~pl.coalesce(usage_types).str.contains_any(_REPEATED).fill_null(value=False)
 
 
 def _with_region_of_prefix(groups: pl.DataFrame, mapping: Mapping) -> pl.DataFrame:

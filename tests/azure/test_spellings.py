@@ -12,7 +12,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from offgridflow_common.columns import Kind
-from offgridflow_common.exports.convert import month_first, prepared, with_braces
+from offgridflow_common.exports.convert import prepared
+from tap_offgridflow_azure.spellings import month_first, with_braces
 
 REFUSED = (pl.exceptions.PolarsError, TypeError, ValueError)
 
