@@ -6,7 +6,7 @@ import difflib
 import tempfile
 from copy import deepcopy
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import urlsplit
@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 from singer_sdk import typing as th
 from singer_sdk.exceptions import ConfigValidationError
 
+from offgridflow_common.months import MONTH, floor
 from offgridflow_common.redaction import redact
 
 if TYPE_CHECKING:
@@ -167,7 +168,7 @@ def parse_common(config: Mapping[str, Any], now: datetime, errors: Sequence[str]
     return CommonSettings(
         org_id=config.get("org_id"),
         workspace_id=config.get("workspace_id"),
-        start=start and first_of_month(start),
+        start=start and floor(start, MONTH),
         end=end,
         lookback_months=config["lookback_months"],
         activity_grain=config["activity_grain"],
@@ -212,11 +213,6 @@ def same_name_errors(exports: Iterable[NamedExport]) -> list[str]:
     ]
 
 
-def first_of_month(moment: datetime) -> datetime:
-    """The first instant of the month that a moment lies in."""
-    return moment.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
-
-
 def unknown_settings(config: Mapping[str, Any], known: Iterable[str]) -> list[str]:
     """A message for each setting that is not known, with the nearest name that is."""
     names = sorted(known)
@@ -252,13 +248,3 @@ def _moment(config: Mapping[str, Any], name: str, errors: list[str]) -> datetime
     except (ValueError, OverflowError):
         errors.append(f"{name} must be a date like 2025-01-01 or 2025-01-01T00:00:00Z, got '{text}'")
         return None
-
-
-def month_of(moment: date | datetime) -> str:
-    """The month of a moment as ``YYYY-MM``."""
-    return moment.strftime("%Y-%m")
-
-
-def month_start(month: str) -> datetime:
-    """The first instant of a month written ``YYYY-MM``."""
-    return datetime.combine(date.fromisoformat(f"{month}-01"), time(), tzinfo=UTC)

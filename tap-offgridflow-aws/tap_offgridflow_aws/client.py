@@ -36,8 +36,8 @@ if TYPE_CHECKING:
 
     from botocore.response import StreamingBody
 
+    from offgridflow_common.months import Period
     from offgridflow_common.pipeline import RequestPipeline
-    from offgridflow_common.singer.periods import Period
     from tap_offgridflow_aws.settings import AwsSettings
 
 #: Where the services live that have one region only. China's own billing services have another.

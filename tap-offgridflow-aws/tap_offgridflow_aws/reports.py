@@ -10,7 +10,7 @@ import polars as pl
 
 from offgridflow_common.columns import Column, Kind, polars_schema
 from offgridflow_common.errors import ContractBroken
-from offgridflow_common.singer.periods import MONTH, YEAR, Period
+from offgridflow_common.months import MONTH, YEAR, Period
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

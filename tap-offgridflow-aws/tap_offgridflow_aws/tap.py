@@ -6,7 +6,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from offgridflow_common.exports.delivery import Deliveries
-from offgridflow_common.settings import month_of
+from offgridflow_common.months import month_of
 from offgridflow_common.singer.deliveries import DeliveriesStream
 from offgridflow_common.singer.tap import OffGridFlowTap
 from tap_offgridflow_aws.buckets import S3BatchStore, open_export

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from offgridflow_common.errors import NotFoundError
 from offgridflow_common.exports.delivery import Export, Manifest
 from offgridflow_common.exports.storage import ObjectInfo
-from offgridflow_common.settings import month_of, month_start
+from offgridflow_common.months import month_of, month_start
 from tap_offgridflow_aws.partitions import in_both_cases, model_version_of, period_of
 
 if TYPE_CHECKING:

@@ -11,8 +11,8 @@ import polars as pl
 
 from offgridflow_common.columns import Column, Kind, polars_schema
 from offgridflow_common.errors import PermissionDenied
+from offgridflow_common.months import MONTH, Period, add_months, floor, periods
 from offgridflow_common.pagination import Page
-from offgridflow_common.singer.periods import MONTH, Period, add_months, floor, periods
 from tap_offgridflow_azure.fields import Fields
 from tap_offgridflow_azure.pages import distinct_pages, numbered
 

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from datetime import datetime
 
+    from offgridflow_common.months import Period
     from offgridflow_common.regions import RegionMapper
-    from offgridflow_common.singer.periods import Period
     from tap_offgridflow_azure.client import AzureClient
     from tap_offgridflow_azure.settings import AzureSettings
 

@@ -13,8 +13,7 @@ from uuid import NAMESPACE_URL, uuid5
 
 from offgridflow_common.exports.delivery import Delivery, Export, Manifest
 from offgridflow_common.exports.storage import ObjectInfo
-from offgridflow_common.settings import month_start
-from offgridflow_common.singer.periods import MONTH, add_months, floor, periods
+from offgridflow_common.months import MONTH, add_months, floor, month_start, periods
 from tap_offgridflow_azure.cost_query import SETTLING
 from tap_offgridflow_azure.cost_reports import CostReports
 from tap_offgridflow_azure.report_files import ReportFiles
@@ -22,7 +21,7 @@ from tap_offgridflow_azure.report_files import ReportFiles
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from offgridflow_common.singer.periods import Period
+    from offgridflow_common.months import Period
     from tap_offgridflow_azure.client import AzureClient
     from tap_offgridflow_azure.settings import AzureSettings
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from offgridflow_common.exports.delivery import Export
 from offgridflow_common.exports.storage import FolderStore
-from offgridflow_common.settings import month_of
+from offgridflow_common.months import month_of
 from offgridflow_common.singer.deliveries import DeliveriesStream
 from offgridflow_common.singer.tap import OffGridFlowTap
 from tap_offgridflow_azure.blobs import blob_store

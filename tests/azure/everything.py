@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 from typing import TYPE_CHECKING, Any
 
-from offgridflow_common.singer.periods import MONTH, add_months, floor
+from offgridflow_common.months import MONTH, add_months, floor
 from tests.azure.shelf import DIRECTORY, KINDS, made
 from tests.local_clouds.azure_exports import publish_azure
 from tests.local_clouds.exports import FolderStore

@@ -11,17 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from offgridflow_common.singer.periods import (
-    MONTH,
-    YEAR,
-    History,
-    Period,
-    VersionedPeriods,
-    add_months,
-    floor,
-    periods,
-    version_key,
-)
+from offgridflow_common.months import MONTH, YEAR, Period, add_months, floor, periods
+from offgridflow_common.singer.periods import History, VersionedPeriods, version_key
 
 
 def at(text: str) -> datetime:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import tempfile
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +18,6 @@ from offgridflow_common.settings import (
     CommonSettings,
     RequestDefaults,
     common_properties,
-    first_of_month,
-    month_of,
-    month_start,
     parse_common,
     raise_config_errors,
     unknown_settings,
@@ -204,17 +201,3 @@ def test_unknown_settings_are_named_without_their_values_and_in_order() -> None:
 
 def test_nothing_wrong_raises_nothing() -> None:
     raise_config_errors(unknown_settings({"org_id": "o"}, PROPERTIES))
-
-
-@pytest.mark.parametrize("month", ["2024-02", "2025-12", "1999-01"])
-def test_a_month_and_its_first_instant_are_each_others(month: str) -> None:
-    start = month_start(month)
-    assert (start.day, start.hour, start.tzinfo) == (1, 0, UTC)
-    assert month_of(start) == month_of(date(start.year, start.month, 28)) == month
-    assert first_of_month(start.replace(day=28, hour=23, second=59, microsecond=1)) == start
-
-
-@pytest.mark.parametrize("month", ["2024-13", "2024", "2024-2", "2024-00", "24-01", ""])
-def test_what_is_not_a_month_is_refused(month: str) -> None:
-    with pytest.raises(ValueError, match=r"isoformat|month must be in"):
-        month_start(month)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from offgridflow_common.errors import NotFoundError
-from offgridflow_common.settings import month_start
+from offgridflow_common.months import month_start
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -5,6 +5,8 @@ from __future__ import annotations
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+from offgridflow_common.months import iso_text
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, MutableMapping
 
@@ -74,7 +76,7 @@ class Bookmarks:
             context,
             {
                 "replication_key": "delivered_at",
-                "replication_key_value": manifest.info.modified.isoformat(timespec="microseconds"),
+                "replication_key_value": iso_text(manifest.info.modified),
                 "manifest_etag": manifest.info.etag,
                 **told,
             },

@@ -3,54 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
+
+from offgridflow_common.months import Period, add_months, floor, iso_text, periods
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
-
-MONTH = 1
-YEAR = 12
-
-
-@dataclass(frozen=True, slots=True)
-class Period:
-    """A month or a year: first instant (inclusive) and last (exclusive), aware, in UTC."""
-
-    start: datetime
-    end: datetime
-
-    @property
-    def label(self) -> str:
-        """Names the period in messages: ``2026-09``."""
-        return self.start.strftime("%Y-%m")
-
-
-def periods(first: datetime, end: datetime, months: int) -> Iterator[Period]:
-    """The periods of so many months that begin before ``end``, from the one that ``first`` lies in.
-
-    Args:
-        first: A moment of the first period.
-        end: Exclusive.
-        months: :data:`MONTH` or :data:`YEAR`.
-    """
-    start = floor(first, months)
-    while start < end:
-        following = add_months(start, months)
-        yield Period(start, following)
-        start = following
-
-
-def floor(moment: datetime, months: int) -> datetime:
-    """The first instant of the month or the year that a moment lies in."""
-    month = 1 if months == YEAR else moment.month
-    return datetime(moment.year, month, 1, tzinfo=UTC)
-
-
-def add_months(start: datetime, months: int) -> datetime:
-    """The same day so many months later, or earlier; ``start`` is the first of a month."""
-    count = start.year * 12 + start.month - 1 + months
-    return start.replace(year=count // 12, month=count % 12 + 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,10 +93,10 @@ class VersionedPeriods:
             return
         values = {
             "replication_key": self._replication_key,
-            "replication_key_value": _text(period.start),
+            "replication_key_value": iso_text(period.start),
         }
         if self._newest is None or self._leaves_gap:
-            values["history_start"] = _text(self._history.start)
+            values["history_start"] = iso_text(self._history.start)
         self._newest = period.start
         self._remember(values)
 
@@ -154,7 +113,7 @@ class VersionedPeriods:
         """Remember that all wanted history is out, and of which version."""
         values: dict[str, Any] = {}
         if self._begun_at is None or self._leaves_gap or self._history.start < self._begun_at:
-            values["history_start"] = _text(self._history.start)
+            values["history_start"] = iso_text(self._history.start)
         if self._seen:
             # A provider that is halfway through with a new version has some months of the old one still.
             is_mixed = len(set(self._seen.values())) > 1
@@ -195,7 +154,3 @@ def version_key(version: str) -> tuple[tuple[int, ...], bool, tuple[tuple[bool, 
 
 def _parse(text: str | None) -> datetime | None:
     return datetime.fromisoformat(text) if text else None
-
-
-def _text(moment: datetime) -> str:
-    return moment.isoformat(timespec="microseconds")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from offgridflow_common.singer.periods import History, Period, VersionedPeriods
+from offgridflow_common.singer.periods import History, VersionedPeriods
 from offgridflow_common.singer.streams import OffGridFlowStream, Partition
 from tap_offgridflow_aws.reports import EMISSIONS, WATER, Report
 
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     import polars as pl
 
+    from offgridflow_common.months import Period
     from offgridflow_common.singer.bookmarks import Bookmarks
     from offgridflow_common.singer.tap import OffGridFlowTap
     from tap_offgridflow_aws.source import AwsSource

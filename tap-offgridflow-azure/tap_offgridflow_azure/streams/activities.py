@@ -7,6 +7,7 @@ from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING
 
+from offgridflow_common.months import iso_text
 from offgridflow_common.singer.activities import ActivitiesStream
 from tap_offgridflow_azure.activities.reported import carbon_activities, impact_activities
 from tap_offgridflow_azure.activities.usage import USAGE_SOURCES
@@ -94,4 +95,4 @@ class AzureActivitiesStream(ActivitiesStream):
         """Remember that a month is out; until then, where emissions begin is known to this run alone."""
         month.acknowledge(rows)
         if rows and (begin := self._begin()):
-            self.bookmarks.set(_BEGIN, {"history_start": begin.isoformat(timespec="microseconds")})
+            self.bookmarks.set(_BEGIN, {"history_start": iso_text(begin)})

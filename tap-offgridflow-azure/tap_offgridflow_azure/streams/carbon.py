@@ -5,14 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from offgridflow_common.errors import BadRequestError, ContractBroken, NotFoundError, PermissionDenied
-from offgridflow_common.singer.periods import Period, add_months
+from offgridflow_common.months import Period, add_months, iso_text
 from offgridflow_common.singer.streams import Partition
 from tap_offgridflow_azure.carbon import COLUMNS, KEY, MOST_ROWS, SOURCE, CarbonReports, computed_months
 from tap_offgridflow_azure.streams.base import RegionalStream
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
-    from datetime import datetime
     from logging import Logger
 
     import polars as pl
@@ -115,8 +114,8 @@ class _Reading:
             context = _context(subscription)
             newest = self._bookmarks.get(context).get("replication_key_value", "")
             unread = subscription in self._reports.denied or subscription in cut
-            if not unread and newest < _text(month.start):
-                values = {"replication_key": "period_start", "replication_key_value": _text(month.start)}
+            if not unread and newest < iso_text(month.start):
+                values = {"replication_key": "period_start", "replication_key_value": iso_text(month.start)}
                 self._bookmarks.set(context, values)
 
     def conclude(self) -> None:
@@ -150,7 +149,7 @@ class _Reading:
         start = self._source.settings.start
         if start and start >= oldest.start:
             return
-        before = _text(add_months(oldest.start, -1))
+        before = iso_text(add_months(oldest.start, -1))
         newest = {one: self._bookmarks.get(_context(one)) for one in self._source.subscriptions.ids}
         lost = [one for one, known in newest.items() if known and known["replication_key_value"] < before]
         if lost:
@@ -163,10 +162,6 @@ class _Reading:
 
 def _context(subscription: str) -> dict[str, str]:
     return {"source": SOURCE, "subscription_id": subscription}
-
-
-def _text(moment: datetime) -> str:
-    return moment.isoformat(timespec="microseconds")
 
 
 class CarbonEmissionsStream(RegionalStream):

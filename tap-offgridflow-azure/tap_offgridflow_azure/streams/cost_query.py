@@ -7,7 +7,8 @@ from functools import cached_property, partial
 from typing import TYPE_CHECKING
 
 from offgridflow_common.errors import TransientError
-from offgridflow_common.singer.periods import MONTH, History, Period, VersionedPeriods, add_months, floor
+from offgridflow_common.months import MONTH, Period, add_months, floor
+from offgridflow_common.singer.periods import History, VersionedPeriods
 from offgridflow_common.singer.streams import Partition
 from tap_offgridflow_azure.cost_query import COLUMNS, KEY, SETTLING, CostQueries, Days
 from tap_offgridflow_azure.streams.base import RegionalStream
