@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import abc
-from functools import cached_property
-from typing import TYPE_CHECKING, ClassVar, Protocol
+from functools import cached_property, partial
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 import polars as pl
 
 from offgridflow_common.activity import ACTIVITY_COLUMNS
 from offgridflow_common.activity_mapping import Mapping
-from offgridflow_common.singer.reading import ExportSource, Reading, delivery_blocks, pending_deliveries
+from offgridflow_common.singer.reading import (
+    ExportSource,
+    Reading,
+    delivery_blocks,
+    is_new,
+    pending_deliveries,
+    readers_of,
+)
+from offgridflow_common.singer.shares import Shares
 from offgridflow_common.singer.streams import OffGridFlowStream, Partition
 from offgridflow_common.usage import UsageSource, merge_groups, usage_activities, usage_groups, with_owners
 
@@ -19,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
     from datetime import datetime
 
-    from offgridflow_common.exports.delivery import Delivery, Manifest
+    from offgridflow_common.exports.delivery import Delivery, Export, Manifest
     from offgridflow_common.exports.table import Table
     from offgridflow_common.settings import CommonSettings
     from offgridflow_common.singer.tap import OffGridFlowTap
@@ -89,7 +97,7 @@ class ActivitiesStream(OffGridFlowStream, abc.ABC):
 
     def feeds(self) -> Iterable[Callable[[], Iterator[Partition]]]:
         """Each source by itself: who may not ask for emissions still gets usage."""
-        return (self._usage_of_exports, *self.reported(), self._unknown_words)
+        return (*self._usage_feeds(), *self.reported(), self._unknown_words)
 
     @cached_property
     def mapping(self) -> Mapping:
@@ -97,12 +105,42 @@ class ActivitiesStream(OffGridFlowStream, abc.ABC):
         return Mapping.of(self.provider, self._run.settings)
 
     def deliveries(
-        self, manifests: Iterable[Manifest], read: Callable[[Delivery, Reading], Iterator[pl.DataFrame]]
+        self,
+        manifests: Iterable[Manifest],
+        read: Callable[[Delivery, Reading], Iterator[pl.DataFrame]],
+        has_changed: Callable[[Manifest], bool],
     ) -> Iterator[Partition]:
-        """A partition for each new delivery; none goes out before the delivery is known to be whole."""
-        return pending_deliveries(
-            self._run.deliveries, manifests, self.bookmarks, read, self.logger, verified_first=True
+        """A partition for each delivery that is to be read; none goes out before it is known to be whole.
+
+        Args:
+            manifests: The deliveries.
+            read: Reads one.
+            has_changed: Whether one that was read is to be read again.
+        """
+        due = (
+            manifest
+            for manifest in manifests
+            if (is_new(manifest, self.bookmarks, self.logger) or has_changed(manifest))
+            and self._others_have_read(manifest)
         )
+        return pending_deliveries(
+            self._run.deliveries, due, self.bookmarks, read, self.logger, verified_first=True
+        )
+
+    def _others_have_read(self, manifest: Manifest) -> bool:
+        """Whether all other selected streams that read a delivery have done so.
+
+        Before that, ``deliveries`` does not tell it, and activities of it would not count as current, nor
+        would those that they replace.
+        """
+        waiting_for = [
+            stream.name
+            for stream in readers_of(manifest, self._owner.streams.values())
+            if stream is not self and stream.bookmarks.reading_of(manifest) is None
+        ]
+        if waiting_for:
+            self.log("%s waits until %s has read it", manifest.label, " and ".join(waiting_for))
+        return not waiting_for
 
     def blocks(
         self, delivery: Delivery, table: Table, columns: Sequence[str], reading: Reading
@@ -120,40 +158,58 @@ class ActivitiesStream(OffGridFlowStream, abc.ABC):
         )
         return (block for _, block in blocks)
 
-    def _usage_of_exports(self) -> Iterator[Partition]:
-        manifests = self._usage_manifests()
-        if not manifests:
-            self.log("no usage: no export of type %s has a delivery", ", ".join(self.usage_sources))
-        yield from self.deliveries(manifests, self._usage)
+    def _usage_feeds(self) -> list[Callable[[], Iterator[Partition]]]:
+        """Each export by itself, those that count first before the others."""
+        exports = self._usage_exports()
+        if not exports:
+            self.log("no usage: no export of type %s is configured", ", ".join(self.usage_sources))
+        return [partial(self._usage_of, export, exports[:number]) for number, export in enumerate(exports)]
+
+    def _usage_of(self, export: Export, before: Sequence[Export]) -> Iterator[Partition]:
+        """The deliveries of an export whose share of usage is new, or another one than it was."""
+        return self.deliveries(
+            self._run.deliveries.manifests(export),
+            partial(self._usage, before=before),
+            lambda manifest: self._payers.has_changed(manifest, self._remembered(before, manifest.period)),
+        )
+
+    def _remembered(self, exports: Iterable[Export], period: str) -> list[collections.abc.Mapping[str, Any]]:
+        return [self.bookmarks.of_export(export.name, period) for export in exports]
 
     def _unknown_words(self) -> Iterator[Partition]:
         """Nothing to read: when all else has been read, what could not be mapped is named."""
         self.mapping.report(self.logger)
         return iter(())
 
-    def _usage_manifests(self) -> list[Manifest]:
-        """The manifests of all exports of usage, those that count first before the others."""
+    def _usage_exports(self) -> list[Export]:
+        """The exports of usage, those that count first before the others."""
         rank = list(self.usage_sources)
         exports = self._run.deliveries.of_types(frozenset(self.usage_sources))
-        return [
-            manifest
-            for export in sorted(exports, key=lambda export: rank.index(export.type))
-            for manifest in self._run.deliveries.manifests(export)
-        ]
+        return sorted(exports, key=lambda export: rank.index(export.type))
 
-    def _usage(self, delivery: Delivery, reading: Reading) -> Iterator[pl.DataFrame]:
+    @property
+    def _payers(self) -> Shares:
+        return Shares(self.bookmarks, "payers")
+
+    def _usage(
+        self, delivery: Delivery, reading: Reading, *, before: Sequence[Export]
+    ) -> Iterator[pl.DataFrame]:
         grain = self._run.settings.activity_grain
         source = self.usage_sources[delivery.export.type]
         table = self.tables[delivery.export.type].requiring(source.required)
+        taken = self._payers.taken(self._remembered(before, delivery.period))
         blocks = self.blocks(delivery, table, source.columns, reading)
         found = merge_groups(usage_groups(block.lazy(), source, grain).collect() for block in blocks)
         if found is None:
+            reading.notes |= self._payers.notes((), (), taken, self._run.started_at)
             return
         self._warn_of_unknown_payers(found, delivery)
-        taken = self.taken_before(delivery, self._usage_manifests(), "payers")
         names = (pl.col("payer_id"), pl.format("{}/{}", "payer_id", "account_id"))
-        groups = self.leave_out(with_owners(found), names, taken, delivery)
-        reading.notes["payers"] = sorted(groups["owner"].drop_nulls().unique())
+        owned = with_owners(found, self._payers.known(delivery.period))
+        groups = self.leave_out(owned, names, taken, delivery)
+        reading.notes |= self._payers.notes(
+            groups["owner"].unique(), found["payer_id"].unique(), taken, self._run.started_at
+        )
         if negative := groups.filter(pl.col("quantity") < 0).height:
             self.logger.warning(
                 "%s: %d of %d groups of usage are negative in sum and make no activity",
@@ -165,23 +221,6 @@ class ActivitiesStream(OffGridFlowStream, abc.ABC):
             groups, source, delivery, self.mapping, grain=grain, retrieved_at=self._run.started_at
         )
         yield activities.select(self.wanted)
-
-    def taken_before(self, delivery: Delivery, manifests: Iterable[Manifest], note: str) -> set[str]:
-        """What was taken of a delivery's month from exports that count before it.
-
-        Args:
-            delivery: What is read.
-            manifests: All that are read, those that count first before the others.
-            note: What it is noted as.
-        """
-        taken: set[str] = set()
-        for manifest in manifests:
-            if manifest.period != delivery.period:
-                continue
-            if manifest.export == delivery.export:
-                break
-            taken.update(self.bookmarks.of(manifest).get(note, ()))
-        return taken
 
     def leave_out(
         self, rows: pl.DataFrame, names: Iterable[pl.Expr], taken: set[str], delivery: Delivery
@@ -196,16 +235,13 @@ class ActivitiesStream(OffGridFlowStream, abc.ABC):
         return rows.filter(taken_as.is_null())
 
     def _warn_of_unknown_payers(self, groups: pl.DataFrame, delivery: Delivery) -> None:
-        if groups["payer_id"].null_count() and self._is_covered_twice(delivery.period):
+        if groups["payer_id"].null_count() and len(self._usage_exports()) > 1:
             self.logger.warning(
                 "%s does not name its payers: if another export covers them, too, their usage counts twice; "
                 "have the export deliver %s",
                 delivery.manifest.label,
                 self.usage_sources[delivery.export.type].payer,
             )
-
-    def _is_covered_twice(self, period: str) -> bool:
-        return sum(manifest.period == period for manifest in self._usage_manifests()) > 1
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -39,6 +39,15 @@ class Bookmarks:
         entries: list[dict[str, Any]] = self._state.get("partitions", [])
         return next((entry for entry in entries if entry.get("context") == context), None)
 
+    def of_period(self, period: str) -> list[Mapping[str, Any]]:
+        """What is remembered of a period of all exports, also of those that are no longer configured."""
+        entries: list[dict[str, Any]] = self._state.get("partitions", [])
+        return [entry for entry in entries if entry.get("context", {}).get("billing_period") == period]
+
+    def of_export(self, name: str, period: str) -> Mapping[str, Any]:
+        """What is remembered of a period of an export that has no model versions; empty if nothing is."""
+        return self.get({"export": name, "billing_period": period})
+
     def of(self, manifest: Manifest) -> Mapping[str, Any]:
         """What is remembered of a period of an export, whichever delivery it was; empty if nothing is."""
         return self.get(_context(manifest))

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import TYPE_CHECKING
 
 import polars as pl
 
 from offgridflow_common.columns import Column, Kind, polars_schema
 from offgridflow_common.errors import DeliveryUnderWay, SourceChanged
 from offgridflow_common.singer.bookmarks import size_of
+from offgridflow_common.singer.reading import readers_of
 from offgridflow_common.singer.streams import OffGridFlowStream, Partition
 
 if TYPE_CHECKING:
@@ -17,23 +18,8 @@ if TYPE_CHECKING:
     from typing import Any
 
     from offgridflow_common.exports.delivery import Export, Manifest
-    from offgridflow_common.singer.bookmarks import Bookmarks
     from offgridflow_common.singer.reading import ExportSource
     from offgridflow_common.singer.tap import OffGridFlowTap
-
-
-@runtime_checkable
-class DeliveryReader(Protocol):
-    """A stream that reads deliveries; ``deliveries`` waits for it."""
-
-    def reads(self, manifest: Manifest) -> bool:
-        """Whether the delivery of a manifest is one that the stream reads."""
-        ...
-
-    @property
-    def bookmarks(self) -> Bookmarks:
-        """What the stream has read."""
-        ...
 
 
 class DeliveriesStream(OffGridFlowStream):
@@ -85,11 +71,7 @@ class DeliveriesStream(OffGridFlowStream):
 
     def _readings(self, manifest: Manifest) -> list[Mapping[str, Any]] | None:
         """What the selected streams have read of a delivery; None if one of them is not done."""
-        readers = [
-            stream
-            for stream in self._owner.streams.values()
-            if isinstance(stream, DeliveryReader) and stream.selected and stream.reads(manifest)
-        ]
+        readers = readers_of(manifest, self._owner.streams.values())
         readings = [reader.bookmarks.reading_of(manifest) for reader in readers]
         if any(reading is None for reading in readings):
             return None

@@ -9,7 +9,13 @@ import polars as pl
 
 from offgridflow_common.columns import Column, Kind
 from offgridflow_common.exports.table import EXTRA, ROW_NUMBER, Table
-from offgridflow_common.singer.reading import ExportSource, Reading, delivery_blocks, pending_deliveries
+from offgridflow_common.singer.reading import (
+    ExportSource,
+    Reading,
+    delivery_blocks,
+    is_new,
+    pending_deliveries,
+)
 from offgridflow_common.singer.streams import OffGridFlowStream, Partition
 
 if TYPE_CHECKING:
@@ -76,7 +82,11 @@ class LineItemStream(OffGridFlowStream):
     def _pending_of(self, export: Export) -> Iterator[Partition]:
         """The periods of an export with a new delivery."""
         deliveries = self._source.deliveries
-        manifests = deliveries.manifests(export)
+        manifests = (
+            manifest
+            for manifest in deliveries.manifests(export)
+            if is_new(manifest, self.bookmarks, self.logger)
+        )
         return pending_deliveries(deliveries, manifests, self.bookmarks, self._read, self.logger)
 
     @cached_property

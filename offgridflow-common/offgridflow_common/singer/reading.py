@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from contextlib import closing
 from dataclasses import dataclass, field
+from datetime import datetime
 from functools import partial
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from offgridflow_common.errors import SourceChanged
 from offgridflow_common.exports.ahead import ahead
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from logging import Logger
 
     import polars as pl
+    from singer_sdk.streams import Stream
 
     from offgridflow_common.exports.delivery import Deliveries, Delivery, Manifest
     from offgridflow_common.exports.spool import Spool
@@ -26,6 +28,22 @@ if TYPE_CHECKING:
 
 #: A delivery that is replaced while it is read is read again this often; then the run gives up on it.
 RESTARTS = 2
+
+
+@runtime_checkable
+class DeliveryReader(Protocol):
+    """A stream that reads deliveries; others wait for it."""
+
+    name: str
+
+    def reads(self, manifest: Manifest) -> bool:
+        """Whether the delivery of a manifest is one that the stream reads."""
+        ...
+
+    @property
+    def bookmarks(self) -> Bookmarks:
+        """What the stream has read."""
+        ...
 
 
 class ExportSource(Protocol):
@@ -59,6 +77,32 @@ class Reading:
     checkpoint: Callable[[int, int], object] = lambda _rows, _files: None
 
 
+def readers_of(manifest: Manifest, streams: Iterable[Stream]) -> list[DeliveryReader]:
+    """The selected streams that read a delivery."""
+    return [
+        stream
+        for stream in streams
+        if isinstance(stream, DeliveryReader) and stream.selected and stream.reads(manifest)
+    ]
+
+
+def is_new(manifest: Manifest, bookmarks: Bookmarks, logger: Logger) -> bool:
+    """Whether a delivery is still to be read. One that is older than what was read is not, with a warning."""
+    known = bookmarks.of(manifest)
+    if known.get("manifest_etag") == manifest.info.etag:
+        return False
+    read = known.get("replication_key_value")
+    if read and manifest.info.modified < datetime.fromisoformat(read):
+        logger.warning(
+            "%s: the delivery of %s that was read is gone; an older one is left, and is not read. To go back "
+            "to it, remove the month from state, and from the table deliveries",
+            manifest.label,
+            read,
+        )
+        return False
+    return True
+
+
 def pending_deliveries(  # noqa: PLR0913 - which, how, and what is known of them
     deliveries: Deliveries,
     manifests: Iterable[Manifest],
@@ -68,14 +112,14 @@ def pending_deliveries(  # noqa: PLR0913 - which, how, and what is known of them
     *,
     verified_first: bool = False,
 ) -> Iterator[Partition]:
-    """A partition for each manifest whose delivery was not read yet.
+    """A partition for each manifest.
 
     What is read counts only if the manifest is still the same afterwards; otherwise the period starts
     again with the new one. Rows that went out before belong to a delivery that never becomes current.
 
     Args:
         deliveries: Opens manifests, and tells whether they are still the newest.
-        manifests: The periods, in the order they are to be read.
+        manifests: The deliveries to read, in order; each is asked for when the one before it is done.
         bookmarks: What was read, and where it is remembered.
         read: Reads one delivery.
         logger: Told of restarts.
@@ -83,8 +127,7 @@ def pending_deliveries(  # noqa: PLR0913 - which, how, and what is known of them
             for readers that give little.
     """
     for manifest in manifests:
-        if bookmarks.reading_of(manifest) is None:
-            yield _partition(deliveries, manifest, bookmarks, read, logger, verified_first=verified_first)
+        yield _partition(deliveries, manifest, bookmarks, read, logger, verified_first=verified_first)
 
 
 def delivery_blocks(  # noqa: PLR0913 - what, of which files, into which columns, and who is told

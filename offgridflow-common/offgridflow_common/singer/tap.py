@@ -41,6 +41,9 @@ if TYPE_CHECKING:
 #: What one request may take with all its attempts, downloads of large files included.
 _DEADLINE_SECONDS = 3600.0
 
+#: Activities of a delivery follow its line items, and it is told when all have read it.
+_LAST = ("activities", "deliveries")
+
 
 class OffGridFlowTap(Tap, abc.ABC):
     """A tap whose streams fail one by one, and which then ends with a non-zero exit code."""
@@ -123,11 +126,11 @@ class OffGridFlowTap(Tap, abc.ABC):
 
     @property
     def streams(self) -> dict[str, Stream]:
-        """The streams in the order they run: ``deliveries`` last, after all that it reports on."""
+        """The streams in the order they run: those that wait for others come last."""
         first_time = self._streams is None
         streams = super().streams
-        if first_time and "deliveries" in streams:
-            streams["deliveries"] = streams.pop("deliveries")
+        if first_time:
+            streams.update({name: streams.pop(name) for name in _LAST if name in streams})
         return streams
 
     def batch_store(self, storage: StorageTarget) -> BatchStore:

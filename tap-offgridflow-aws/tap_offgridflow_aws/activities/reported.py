@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from offgridflow_common.activity import BOTH, LOCATION_BASED, MARKET_BASED, USAGE, batch_of
-from offgridflow_common.activity_mapping import Mapping, activities, given_text, with_region_ids
+from offgridflow_common.activity_mapping import Mapping, activities, with_region_ids
 from offgridflow_common.emissions import reported_emissions, scope_facts
 from tap_offgridflow_aws.reports import EMISSIONS as EMISSIONS_REPORT
 from tap_offgridflow_aws.reports import WATER as WATER_REPORT
@@ -76,12 +76,12 @@ def carbon_export_activities(
     """Activities of a delivery of the carbon export: the same facts as those of the emission report.
 
     Args:
-        rows: The :data:`CARBON_EXPORT_COLUMNS` of all its rows.
+        rows: The :data:`CARBON_EXPORT_COLUMNS` of all its rows, without empty texts.
         delivery: What they were read from.
         mapping: The mappers.
         retrieved_at: When the run began; it names the batch.
     """
-    told = rows.with_columns(given_text()).with_columns(
+    told = rows.with_columns(
         pl.col("usage_period_start").dt.truncate("1mo").alias("period_start"),
         pl.col("model_version").fill_null(delivery.manifest.model_version),
         pl.coalesce("region_code", "location").alias("region"),

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from functools import partial
+from itertools import takewhile
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
+from offgridflow_common.activity_mapping import given_text
+from offgridflow_common.errors import OffGridFlowError
 from offgridflow_common.singer.activities import ActivitiesStream
 from offgridflow_common.singer.periods import version_key
+from offgridflow_common.singer.shares import Shares
 from tap_offgridflow_aws.activities.reported import (
     CARBON_EXPORT_COLUMNS,
     carbon_export_activities,
@@ -22,9 +26,9 @@ from tap_offgridflow_aws.streams.carbon import report_partitions
 from tap_offgridflow_aws.tables import BY_EXPORT_TYPE, CARBON_EXPORT
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
-    from offgridflow_common.exports.delivery import Delivery, Manifest
+    from offgridflow_common.exports.delivery import Delivery, Export, Manifest
     from offgridflow_common.singer.reading import Reading
     from offgridflow_common.singer.streams import Partition
     from offgridflow_common.singer.tap import OffGridFlowTap
@@ -56,6 +60,8 @@ class AwsActivitiesStream(ActivitiesStream):
         """
         super().__init__(tap, source)
         self._source = source
+        #: Why carbon exports cannot be listed, by their names.
+        self._unlisted: dict[str, OffGridFlowError] = {}
 
     def reads(self, manifest: Manifest) -> bool:
         """Whether activities are made of a delivery: not of months that the export has of a newer version."""
@@ -72,18 +78,50 @@ class AwsActivitiesStream(ActivitiesStream):
 
     def _emissions(self) -> Iterator[Partition]:
         if not self._source.deliveries.of_types(_CARBON):
-            return self._report(EMISSIONS, emission_activities)
-        return self.deliveries(self._emission_manifests(), self._exported_emissions)
+            yield from self._report(EMISSIONS, emission_activities)
+            return
+        yield from self.deliveries(
+            self._emission_manifests(),
+            self._exported_emissions,
+            lambda manifest: self._accounts.has_changed(manifest, self._before(manifest)),
+        )
+        for error in self._unlisted.values():
+            raise error
+
+    @property
+    def _accounts(self) -> Shares:
+        return Shares(self.bookmarks, "accounts")
+
+    def _before(self, manifest: Manifest) -> list[Mapping[str, Any]]:
+        """What is remembered of a month in the exports that count before, or that cannot be listed."""
+        of_month = (other for other in self._emission_manifests() if other.period == manifest.period)
+        before = takewhile(lambda other: other.export != manifest.export, of_month)
+        kept = (
+            entry
+            for entry in self.bookmarks.of_period(manifest.period)
+            if entry["context"]["export"] in self._unlisted
+        )
+        return [*map(self.bookmarks.of, before), *kept]
 
     def _emission_manifests(self) -> list[Manifest]:
         """Of each carbon export and month the newest model version; in a month, newer ones come first."""
         newest: dict[tuple[str, str], Manifest] = {}
         for export in self._source.deliveries.of_types(_CARBON):
-            for manifest in self._source.deliveries.manifests(export):
+            for manifest in self._listed(export):
                 key = (manifest.period, export.name)
                 newest[key] = max(newest.get(key, manifest), manifest, key=_version)
         by_version = sorted(newest.values(), key=_version, reverse=True)
         return sorted(by_version, key=lambda manifest: manifest.period)
+
+    def _listed(self, export: Export) -> list[Manifest]:
+        """The manifests of a carbon export; none where it cannot be listed, which is said at the end."""
+        if export.name in self._unlisted:
+            return []
+        try:
+            return self._source.deliveries.manifests(export)
+        except OffGridFlowError as error:
+            self._unlisted[export.name] = error
+            return []
 
     def _report(self, report: Report, make: Callable[..., pl.DataFrame]) -> Iterator[Partition]:
         shape = partial(make, mapping=self.mapping, retrieved_at=self._source.started_at)
@@ -92,10 +130,12 @@ class AwsActivitiesStream(ActivitiesStream):
         )
 
     def _exported_emissions(self, delivery: Delivery, reading: Reading) -> Iterator[pl.DataFrame]:
+        taken = self._accounts.taken(self._before(delivery.manifest))
+        reading.notes |= self._accounts.notes((), (), taken, self._source.started_at)
         blocks = list(self.blocks(delivery, CARBON_EXPORT, CARBON_EXPORT_COLUMNS, reading))
         if not blocks:
             return
-        told = pl.concat(blocks)
+        told = pl.concat(blocks).with_columns(given_text())
         if not has_scopes(told):
             self.logger.warning(
                 "%s has no emissions by scope, as exports of before October 2025 have none: no activities "
@@ -103,9 +143,10 @@ class AwsActivitiesStream(ActivitiesStream):
                 delivery.manifest.label,
             )
             return
-        taken = self.taken_before(delivery, self._emission_manifests(), "accounts")
+        accounts = told["usage_account_id"].unique()
         rows = self.leave_out(told, (pl.col("usage_account_id"),), taken, delivery)
-        reading.notes["accounts"] = sorted(rows["usage_account_id"].drop_nulls().unique())
+        share = rows["usage_account_id"].unique()
+        reading.notes |= self._accounts.notes(share, accounts, taken, self._source.started_at)
         activities = carbon_export_activities(rows, delivery, self.mapping, self._source.started_at)
         yield activities.select(self.wanted)
 

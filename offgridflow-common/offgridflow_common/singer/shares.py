@@ -1,0 +1,111 @@
+"""Whose facts of a month come from which export, where several have them: from the first one that has them.
+
+An export's share of a month is remembered with its delivery: whose facts were taken from it, and what other
+exports had taken before. A name is a payer, or ``payer/account`` where an export has one member of an
+organisation only. Exports are added, removed and restated; a delivery is read again as soon as its share is
+another one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from offgridflow_common.months import iso_text
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from collections.abc import Set as AbstractSet
+    from datetime import datetime
+
+    from offgridflow_common.exports.delivery import Manifest
+    from offgridflow_common.singer.bookmarks import Bookmarks
+
+_BESIDE = "taken_by_others"
+_READ_AT = "read_at"
+
+
+@dataclass(frozen=True, slots=True)
+class Shares:
+    """The shares of exports in the months of one kind of fact.
+
+    Args:
+        bookmarks: Where they are remembered.
+        note: What the names of a share are remembered as.
+    """
+
+    bookmarks: Bookmarks
+    note: str
+
+    def taken(self, before: Iterable[Mapping[str, Any]]) -> set[str]:
+        """All names in what is remembered of some exports."""
+        return {name for entry in before for name in entry.get(self.note, ())}
+
+    def known(self, period: str) -> set[str]:
+        """All names that a period has had, in whichever export."""
+        return self.taken(self.bookmarks.of_period(period))
+
+    def notes(
+        self,
+        share: Iterable[str | None],
+        found: Iterable[str | None],
+        taken: AbstractSet[str],
+        read_at: datetime,
+    ) -> dict[str, Any]:
+        """What is to be remembered of a delivery.
+
+        Args:
+            share: Whose facts are taken from it.
+            found: Whose facts it has.
+            taken: What is taken from other exports.
+            read_at: When the run that reads it began.
+        """
+        payers = {_payer(name) for name in found if name}
+        return {
+            self.note: sorted({name for name in share if name}),
+            _BESIDE: sorted(name for name in taken if _payer(name) in payers),
+            _READ_AT: iso_text(read_at),
+        }
+
+    def has_changed(self, manifest: Manifest, before: Iterable[Mapping[str, Any]]) -> bool:
+        """Whether the share of a delivery that was read is another one than it was then.
+
+        Args:
+            manifest: The delivery's.
+            before: What is remembered of the exports that count before its own.
+        """
+        entry = self.bookmarks.reading_of(manifest)
+        if entry is None:
+            return False
+        if self.note not in entry:
+            return True
+        payers = {_payer(name) for name in (*entry[self.note], *entry.get(_BESIDE, ()))}
+        taken = {name for name in self.taken(before) if _payer(name) in payers}
+        return taken != set(entry.get(_BESIDE, ())) or self._was_taken_since(entry, manifest.period)
+
+    def _was_taken_since(self, entry: Mapping[str, Any], period: str) -> bool:
+        """Whether an export that counts later, or no longer is configured, has taken some of a share."""
+        later = (
+            other
+            for other in self.bookmarks.of_period(period)
+            if other.get(_READ_AT, "") > entry.get(_READ_AT, "")
+        )
+        return any(
+            _overlaps(mine, theirs, entry, other)
+            for other in later
+            for theirs in other.get(self.note, ())
+            for mine in entry[self.note]
+        )
+
+
+def _payer(name: str) -> str:
+    return name.partition("/")[0]
+
+
+def _overlaps(mine: str, theirs: str, my_entry: Mapping[str, Any], their_entry: Mapping[str, Any]) -> bool:
+    """Whether two shares have an account in common; a payer's has not what was left to others."""
+    if mine == theirs:
+        return True
+    if mine == _payer(theirs):
+        return theirs not in my_entry.get(_BESIDE, ())
+    return theirs == _payer(mine) and mine not in their_entry.get(_BESIDE, ())
