@@ -12,7 +12,7 @@ from offgridflow_common.activity import USAGE, batch_of, normalise_unit
 from offgridflow_common.activity_mapping import Mapping, activities, given_text, with_region_ids
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable
+    from collections.abc import Callable, Iterable
     from datetime import datetime
 
     from offgridflow_common.exports.delivery import Delivery
@@ -103,21 +103,16 @@ def merge_groups(groups: Iterable[pl.DataFrame]) -> pl.DataFrame | None:
     return _regrouped(pl.concat(held)) if held else None
 
 
-def with_owners(groups: pl.DataFrame, known: Collection[str]) -> pl.DataFrame:
+def with_owners(groups: pl.DataFrame) -> pl.DataFrame:
     """The groups of a delivery with their ``owner``: whose usage of a month is replaced as a whole.
 
     That is the payer, null if there is none. If all of a payer's usage is of one other account, it is
     ``payer/account``: an export that a member account created names the organisation's payer, but holds the
     member's usage alone.
-
-    Args:
-        groups: All groups of a delivery.
-        known: Owners that the month has had. An account among them stays one, so that its usage is replaced.
     """
     payer, account = pl.col("payer_id"), pl.col("account_id")
-    member = pl.format("{}/{}", payer, account)
-    is_alone = (account.n_unique().over(payer) == 1) & (account != payer)
-    owner = pl.when(is_alone | member.is_in(sorted(known))).then(member).otherwise(payer)
+    is_of_member = (account.n_unique().over(payer) == 1) & (account != payer)
+    owner = pl.when(is_of_member).then(pl.format("{}/{}", payer, account)).otherwise(payer)
     return groups.with_columns(owner=owner)
 
 

@@ -60,13 +60,32 @@ SELECT provider, activity_type, external_id, import_batch_id, state
 FROM ranked
 WHERE place = 1;
 
--- The activities that count: each fact once, whichever source it is from.
+-- The activities that count: each fact once, whichever source it is from. Exports of a payer have all of its accounts
+-- or one of them, and so replace more or less; of each account the newest batch counts.
 CREATE OR REPLACE VIEW current_activities AS
+WITH newest AS (
+    SELECT
+        activities.provider,
+        activities.activity_type,
+        split_part(activities.external_id, '/', 1) AS payer_id,
+        right(activities.external_id, 7) AS billing_period,
+        activities.account_id,
+        max(activities.import_batch_id) AS import_batch_id
+    FROM activities
+    INNER JOIN activity_periods
+        ON activities.provider = activity_periods.provider
+        AND activities.activity_type = activity_periods.activity_type
+        AND activities.external_id = activity_periods.external_id
+        AND activities.import_batch_id = activity_periods.import_batch_id
+    WHERE activity_periods.state = 'current'
+    GROUP BY 1, 2, 3, 4, 5
+)
 SELECT activities.*
 FROM activities
-INNER JOIN activity_periods
-    ON activities.provider = activity_periods.provider
-    AND activities.activity_type = activity_periods.activity_type
-    AND activities.external_id = activity_periods.external_id
-    AND activities.import_batch_id = activity_periods.import_batch_id
-WHERE activity_periods.state = 'current';
+INNER JOIN newest
+    ON activities.provider = newest.provider
+    AND activities.activity_type = newest.activity_type
+    AND split_part(activities.external_id, '/', 1) = newest.payer_id
+    AND right(activities.external_id, 7) = newest.billing_period
+    AND activities.account_id IS NOT DISTINCT FROM newest.account_id
+    AND activities.import_batch_id = newest.import_batch_id;

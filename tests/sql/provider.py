@@ -54,7 +54,10 @@ def day(number: int) -> datetime:
 
 
 def usage(
-    *lines: tuple[str, str, float, float], payer: str | None = PAYER, month: str = SEPTEMBER
+    *lines: tuple[str, str, float, float],
+    payer: str | None = PAYER,
+    account: str = ACCOUNT,
+    month: str = SEPTEMBER,
 ) -> pa.Table:
     """Line items of CUR 2.0: service, usage type, amount in hours, cost."""
     return pa.Table.from_pylist(
@@ -65,7 +68,7 @@ def usage(
                 "line_item_line_item_type": "Usage",
                 "line_item_product_code": service,
                 "line_item_unblended_cost": cost,
-                "line_item_usage_account_id": ACCOUNT,
+                "line_item_usage_account_id": account,
                 "line_item_usage_amount": amount,
                 "line_item_usage_start_date": datetime.fromisoformat(f"{month}-01"),
                 "line_item_usage_type": usage_type,
@@ -77,7 +80,7 @@ def usage(
     )
 
 
-def focus(*lines: tuple[str, float, float]) -> pa.Table:
+def focus(*lines: tuple[str, float, float], account: str = ACCOUNT) -> pa.Table:
     """FOCUS rows: service, amount in hours, cost."""
     return pa.Table.from_pylist(
         [
@@ -90,7 +93,7 @@ def focus(*lines: tuple[str, float, float]) -> pa.Table:
                 "ConsumedQuantity": amount,
                 "ConsumedUnit": "Hours",
                 "RegionId": "eu-central-1",
-                "SubAccountId": ACCOUNT,
+                "SubAccountId": account,
                 "ServiceName": service,
                 "x_ServiceCode": service,
             }

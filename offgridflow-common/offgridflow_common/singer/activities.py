@@ -205,11 +205,9 @@ class ActivitiesStream(OffGridFlowStream, abc.ABC):
             return
         self._warn_of_unknown_payers(found, delivery)
         names = (pl.col("payer_id"), pl.format("{}/{}", "payer_id", "account_id"))
-        owned = with_owners(found, self._payers.known(delivery.period))
-        groups = self.leave_out(owned, names, taken, delivery)
-        reading.notes |= self._payers.notes(
-            groups["owner"].unique(), found["payer_id"].unique(), taken, self._run.started_at
-        )
+        groups = self.leave_out(with_owners(found), names, taken, delivery)
+        share = groups["owner"].unique()
+        reading.notes |= self._payers.notes(share, found["payer_id"].unique(), taken, self._run.started_at)
         if negative := groups.filter(pl.col("quantity") < 0).height:
             self.logger.warning(
                 "%s: %d of %d groups of usage are negative in sum and make no activity",

@@ -41,10 +41,6 @@ class Shares:
         """All names in what is remembered of some exports."""
         return {name for entry in before for name in entry.get(self.note, ())}
 
-    def known(self, period: str) -> set[str]:
-        """All names that a period has had, in whichever export."""
-        return self.taken(self.bookmarks.of_period(period))
-
     def notes(
         self,
         share: Iterable[str | None],
