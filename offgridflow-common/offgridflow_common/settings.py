@@ -7,6 +7,7 @@ import tempfile
 from copy import deepcopy
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import urlsplit
@@ -224,11 +225,25 @@ def unknown_settings(config: Mapping[str, Any], known: Iterable[str]) -> list[st
     return messages
 
 
-def known_settings(plugin: type[PluginBase]) -> set[str]:
-    """The names of the settings that a plugin knows: its own, and those that the SDK gives to it."""
+def plain_numbers(config: Mapping[str, Any]) -> dict[str, Any]:
+    """A configuration with numbers of Python in place of decimals, which the SDK makes of files."""
+    return {name: _plain(value) if isinstance(value, Decimal) else value for name, value in config.items()}
+
+
+def _plain(value: Decimal) -> float:
+    return int(value) if value == value.to_integral_value() else float(value)
+
+
+def with_builtin_settings(plugin: type[PluginBase]) -> dict[str, Any]:
+    """The schema of all settings of a plugin: its own, and those that the SDK gives to it."""
     schema = deepcopy(plugin.config_jsonschema)  # the SDK adds its own in place
     plugin.append_builtin_config(schema)
-    return set(schema["properties"])
+    return schema
+
+
+def known_settings(plugin: type[PluginBase]) -> set[str]:
+    """The names of the settings that a plugin knows."""
+    return set(with_builtin_settings(plugin)["properties"])
 
 
 def raise_config_errors(errors: list[str]) -> None:

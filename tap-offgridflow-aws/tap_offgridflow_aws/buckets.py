@@ -7,6 +7,7 @@ from datetime import UTC
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
+from offgridflow_common.errors import ConfigError, NotFoundError
 from offgridflow_common.exports.delivery import Export
 from offgridflow_common.exports.storage import FolderStore, ObjectInfo, gone_is_changed, save
 from offgridflow_common.pagination import Page
@@ -116,13 +117,22 @@ class S3BatchStore:
         self._root = root.rstrip("/")
 
     def put(self, name: str, content: bytes) -> str:
-        """Put a file and return its URL."""
+        """Put a file and return its URL.
+
+        Raises:
+            ConfigError: The bucket does not exist.
+        """
         url = f"{self._root}/{name}"
         bucket, _, key = url.removeprefix("s3://").partition("/")
-        self._client.attempt(
-            "s3",
-            "PutObject",
-            f"writing {url}",
-            lambda client: client.put_object(Bucket=bucket, Key=key, Body=content),
-        )
+        asked = f"writing {url}"
+        try:
+            self._client.attempt(
+                "s3",
+                "PutObject",
+                asked,
+                lambda client: client.put_object(Bucket=bucket, Key=key, Body=content),
+            )
+        except NotFoundError as error:
+            do = "check the bucket in storage.root of batch_config"
+            raise ConfigError(asked=asked, got=error.got, do=do, code=error.code) from error
         return url

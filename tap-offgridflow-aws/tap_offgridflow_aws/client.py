@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from datetime import UTC, datetime
 from functools import cached_property
@@ -53,6 +54,9 @@ _DIMENSIONS = ("USAGE_ACCOUNT_ID", "REGION", "SERVICE")
 _CHUNK_BYTES = 1024**2
 
 T = TypeVar("T")
+
+# It logs each attempt to assume a role that fails with its traceback; what matters of it is in our error.
+logging.getLogger("botocore.credentials").setLevel(logging.ERROR)
 
 _TABLE = ErrorTable(
     by_code=error_codes.BY_CODE,

@@ -35,7 +35,7 @@ class TapOffgridflowAws(OffGridFlowTap):
 
     def parse_settings(self) -> AwsSettings:
         """The settings of this tap, made of its configuration."""
-        return parse(self.config, self.started_at, self.unknown_settings)
+        return parse(self.config, self.started_at, self.wrong_settings)
 
     @cached_property
     def settings(self) -> AwsSettings:

@@ -40,7 +40,7 @@ class TapOffgridflowAzure(OffGridFlowTap):
 
     def parse_settings(self) -> AzureSettings:
         """The settings of this tap, made of its configuration."""
-        return parse(self.config, self.started_at, self.unknown_settings)
+        return parse(self.config, self.started_at, self.wrong_settings)
 
     @cached_property
     def settings(self) -> AzureSettings:

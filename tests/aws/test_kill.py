@@ -160,6 +160,7 @@ def test_a_run_that_is_asked_to_end_in_the_middle_of_a_block_ends_after_a_whole_
     running.send_signal(signal.SIGTERM)
     stdout += running.communicate(timeout=SECONDS)[0]
     ended = Run(stdout, "", running.returncode, LINE_ITEMS)
+    assert ended.exit_code == 128 + signal.SIGTERM
     assert stdout.endswith(b"\n")
     nothing_half(ended)
     assert list(spool_dir.iterdir()) == []
@@ -184,6 +185,7 @@ def test_a_run_that_waits_to_ask_again_ends_at_once_when_it_is_asked_to(
     stdout, _ = running.communicate(timeout=20)
     assert len(asked_to_wait) == 1
     assert Run(stdout, "", running.returncode, LINE_ITEMS).messages[-1]["type"] == "STATE"
+    assert running.returncode == 128 + signal.SIGTERM
     assert list(spool_dir.iterdir()) == []
 
 
@@ -202,6 +204,7 @@ def test_a_run_that_fetches_a_large_file_ends_without_waiting_for_it(
     stdout, _ = running.communicate(timeout=SECONDS)
     assert time.monotonic() - started < 20
     assert Run(stdout, "", running.returncode, LINE_ITEMS).messages[-1]["type"] == "STATE"
+    assert running.returncode == 128 + signal.SIGTERM
     assert list(spool_dir.iterdir()) == []
 
 

@@ -9,9 +9,11 @@ import os
 import sys
 from collections import Counter
 from typing import TYPE_CHECKING, Any
+from unittest.mock import patch
 
 import pytest
 from click.testing import CliRunner
+from singer_sdk.exceptions import ConfigValidationError
 from singer_sdk.testing import SuiteConfig
 
 from tap_offgridflow_aws.tap import TapOffgridflowAws
@@ -124,6 +126,40 @@ class TestCommandLine:
         settings = TapOffgridflowAws(config={}, parse_env_config=True).settings
         assert settings.lookback_months == 7
         assert settings.endpoint_urls == {"s3": "https://s3.example.com"}
+
+    def test_variables_may_stand_in_a_file_of_the_folder(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("TAP_OFFGRIDFLOW_AWS_MAX_ATTEMPTS", "2")
+        lines = ["TAP_OFFGRIDFLOW_AWS_RATE_LIMIT_PER_SECOND=0.5", "TAP_OFFGRIDFLOW_AWS_MAX_ATTEMPTS=3"]
+        (tmp_path / ".env").write_text("\n".join(lines), encoding="utf-8")
+        (tmp_path / "below").mkdir()
+        monkeypatch.chdir(tmp_path / "below")
+        monkeypatch.delenv("TAP_OFFGRIDFLOW_AWS_RATE_LIMIT_PER_SECOND", raising=False)
+        with patch.dict(os.environ):
+            settings = TapOffgridflowAws(config={}, parse_env_config=True).settings
+        assert settings.rate_limit_per_second == 0.5
+        assert settings.max_attempts == 2
+
+    def test_a_variable_that_cannot_be_read_is_named(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("TAP_OFFGRIDFLOW_AWS_LOOKBACK_MONTHS", "two")
+        monkeypatch.setenv("TAP_OFFGRIDFLOW_AWS_EXPORTS", "s3://bucket/export")
+        with pytest.raises(ConfigValidationError) as caught:
+            TapOffgridflowAws(config={}, parse_env_config=True)
+        assert len(caught.value.errors) == 2
+        assert "TAP_OFFGRIDFLOW_AWS_LOOKBACK_MONTHS must be integer" in str(caught.value)
+        assert "TAP_OFFGRIDFLOW_AWS_EXPORTS must be array" in str(caught.value)
+
+    @pytest.mark.parametrize("rate", ["0.5", "5.0", "1e2"])
+    def test_numbers_of_a_file_may_have_a_fraction(
+        self, tmp_path: Path, everywhere: dict[str, Any], rate: str
+    ) -> None:
+        """The SDK makes decimals of them."""
+        line = command(tmp_path, everywhere | {"rate_limit_per_second": 77.7}, None, catalog(["activities"]))
+        text = (tmp_path / "config.json").read_text("utf-8")
+        (tmp_path / "config.json").write_text(text.replace("77.7", rate), encoding="utf-8")
+        run = run_process(line, os.environ)
+        assert run.exit_code == 0, run.stderr
 
 
 class TestDryRun:

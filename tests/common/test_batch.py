@@ -5,13 +5,19 @@ from __future__ import annotations
 import io
 import json
 import math
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 import pytest
-from singer_sdk.helpers._batch import BaseBatchFileEncoding
+from singer_sdk.exceptions import ConfigValidationError
+from singer_sdk.helpers._batch import BaseBatchFileEncoding, StorageTarget
 
-from offgridflow_common.singer.batch import batch_rows, render
+from offgridflow_common.errors import ConfigError
+from offgridflow_common.singer.batch import StorageBatchStore, batch_rows, render
+from tests.common.tiny_tap import TinyTap
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 @pytest.mark.parametrize(
@@ -70,3 +76,39 @@ def test_numbers_that_are_not_finite_are_null_in_parquet_as_they_are_in_lines(co
     assert read["prices"][0] == {"a": 0.5, "b": None}
     assert read["more"][0] == {"n": None, "l": [1.5, None], "m": {"a": None}, "t": "NaN"}
     assert read["more"].is_null().to_list() == [False, False, True, False, False]
+
+
+@pytest.mark.parametrize(
+    ("batch_config", "message"),
+    [
+        ({"storage": {"root": "file:///x"}}, "batch_config lacks 'encoding'"),
+        ({"encoding": {"format": "jsonl"}}, "batch_config lacks 'storage'"),
+        ({"encoding": {}, "storage": {"root": "file:///x"}}, "batch_config.encoding lacks 'format'"),
+        (
+            {"encoding": {"format": "jsonl"}, "storage": {"rot": "file:///x"}},
+            "batch_config.storage lacks 'root'",
+        ),
+        (
+            {"encoding": {"format": "jsonl"}, "storage": {"root": "file:///x", "rot": 1}},
+            "batch_config.storage has no 'rot', only root, prefix, params",
+        ),
+        (
+            {"encoding": {"format": "jsonl"}, "storage": {"root": "file:///x"}, "size": 1},
+            "batch_config has no 'size', only encoding, storage, batch_size",
+        ),
+    ],
+)
+def test_a_batch_config_that_is_wrong_is_refused_before_anything_is_asked(
+    batch_config: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ConfigValidationError) as caught:
+        TinyTap(config={"batch_config": batch_config})
+    assert any(message in error for error in caught.value.errors)
+
+
+def test_a_place_that_cannot_be_written_to_is_named_with_its_setting(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("no folder", encoding="utf-8")
+    for root in (f"file://{tmp_path}/file/below", "nosuch://bucket"):
+        with pytest.raises(ConfigError, match=r"storage\.root of batch_config") as caught:
+            StorageBatchStore(StorageTarget(root)).put("name", b"content")
+        assert root in str(caught.value)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from offgridflow_common.errors import SourceChanged
+from offgridflow_common.errors import PermissionDenied, SourceChanged
 from offgridflow_common.exports.storage import FolderStore, ObjectInfo
 
 if TYPE_CHECKING:
@@ -138,3 +138,18 @@ def test_a_download_is_a_copy(store: FolderStore, tmp_path: Path) -> None:
 
 def test_times_are_aware_and_in_utc(store: FolderStore) -> None:
     assert {info.modified.utcoffset() for info in store.list("export")} == {timedelta(0)}
+
+
+def test_a_folder_that_may_not_be_read_is_no_empty_one(
+    store: FolderStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scan = os.scandir
+
+    def refuse(folder: str) -> object:
+        if str(folder).endswith("B=1"):
+            raise PermissionError(13, "Permission denied", str(folder))
+        return scan(folder)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    with pytest.raises(PermissionDenied, match=r"Permission denied: .*B=1\. let this user read"):
+        list(store.list("export"))

@@ -99,7 +99,7 @@ class TinyTap(OffGridFlowTap):
     plan: ClassVar[Plan] = {}
 
     def parse_settings(self) -> CommonSettings:
-        return parse_common(self.config, NOW, self.unknown_settings)
+        return parse_common(self.config, NOW, self.wrong_settings)
 
     def discover_streams(self) -> list[OffGridFlowStream]:
         return [stream(self) for stream in (Items, Zebras, Deliveries) if stream.name in self.plan]

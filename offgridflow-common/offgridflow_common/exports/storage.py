@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Protocol
 from urllib.parse import unquote, urlsplit
 
-from offgridflow_common.errors import NotFoundError, SourceChanged
+from offgridflow_common.errors import NotFoundError, PermissionDenied, SourceChanged
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -112,6 +113,18 @@ def gone_is_changed(asked: str) -> Iterator[None]:
         ) from error
 
 
+def _files_below(folder: Path) -> Iterator[Path]:
+    """All files of a folder; none if it does not exist."""
+
+    def refuse(error: OSError) -> None:
+        if not isinstance(error, FileNotFoundError | NotADirectoryError):
+            raise error
+
+    for place, _, names in os.walk(folder, onerror=refuse):
+        paths = (Path(place, name) for name in names)
+        yield from (path for path in paths if path.is_file())
+
+
 class FolderStore:
     """A folder on local disk, read where it lies.
 
@@ -134,9 +147,20 @@ class FolderStore:
         return (self._root / key).absolute().as_uri()
 
     def list(self, prefix: str) -> Iterator[ObjectInfo]:
-        """All files below ``prefix``, which is taken as a folder."""
+        """All files below ``prefix``, which is taken as a folder.
+
+        Raises:
+            PermissionDenied: A folder or a manifest in it may not be read.
+        """
         folder = self._root / PurePosixPath(prefix)
-        infos = (self._info(path) for path in folder.rglob("*") if path.is_file())
+        try:
+            infos = [self._info(path) for path in _files_below(folder)]
+        except PermissionError as error:
+            raise PermissionDenied(
+                asked=f"listing {self.uri(prefix)}",
+                got=f"{error.strerror}: {error.filename}",
+                do="let this user read the export's folder, and all that is in it",
+            ) from error
         yield from sorted(infos, key=lambda info: info.key)
 
     def read(self, info: ObjectInfo) -> bytes:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import io
 import uuid
+from dataclasses import MISSING, Field, fields
 from typing import TYPE_CHECKING, Any, Protocol
 
 import polars as pl
-from singer_sdk.helpers._batch import BatchConfig, BatchFileFormat
+from singer_sdk.helpers._batch import BaseBatchFileEncoding, BatchConfig, BatchFileFormat, StorageTarget
 
+from offgridflow_common.errors import ConfigError
 from offgridflow_common.exports.gzipped import compressed
 from offgridflow_common.singer.finite import only_finite
 from offgridflow_common.singer.render import render_lines
@@ -16,7 +18,6 @@ from offgridflow_common.singer.render import render_lines
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from singer_sdk.helpers._batch import BaseBatchFileEncoding, StorageTarget
 
 #: Rows and values of a file, unless the user asks for fewer or more: a wide table needs memory.
 DEFAULT_BATCH_ROWS = 50_000
@@ -27,6 +28,32 @@ _DEFAULT_BATCH_VALUES_OF_GZIPPED_LINES = 1_000_000
 
 #: What memory allows with all columns of a wide table.
 _MOST_BATCH_ROWS = 200_000
+
+
+def batch_errors(batch_config: Mapping[str, Any] | None) -> list[str]:
+    """What the SDK does not check of the setting ``batch_config``: that its parts have the members they need."""
+    if batch_config is None:
+        return []
+    parts = {"encoding": BaseBatchFileEncoding, "storage": StorageTarget}
+    errors = _misfits("batch_config", batch_config, BatchConfig)
+    for name in parts.keys() & batch_config.keys():
+        errors += _misfits(f"batch_config.{name}", batch_config[name], parts[name])
+    return errors
+
+
+def _misfits(name: str, given: Mapping[str, Any], kind: type[Any]) -> list[str]:
+    """A message for each member that a part of the setting lacks, or should not have."""
+    members = {member.name: member for member in fields(kind)}
+    lacking = sorted({key for key, member in members.items() if _is_required(member)} - given.keys())
+    strange = sorted(given.keys() - members.keys())
+    return [
+        *(f"{name} lacks '{key}'" for key in lacking),
+        *(f"{name} has no '{key}', only {', '.join(members)}" for key in strange),
+    ]
+
+
+def _is_required(member: Field[Any]) -> bool:
+    return member.default is MISSING and member.default_factory is MISSING
 
 
 class BatchStore(Protocol):
@@ -47,10 +74,22 @@ class StorageBatchStore:
         self._storage = storage
 
     def put(self, name: str, content: bytes) -> str:
-        """Write a file below the storage's root."""
-        with self._storage.open(name, "wb") as file:
-            file.write(content)
-        return self._storage.get_url(name)
+        """Write a file below the storage's root.
+
+        Raises:
+            ConfigError: Nothing can be written there.
+        """
+        try:
+            with self._storage.open(name, "wb") as file:
+                file.write(content)
+            return self._storage.get_url(name)
+        except (OSError, ImportError, ValueError) as error:
+            raise ConfigError(
+                asked=f"writing a BATCH file to {self._storage.root}",
+                got=f"{type(error).__name__}: {error}",
+                do="point storage.root of batch_config to a place that may be written to and has room, of a "
+                "kind that an installed library can write to",
+            ) from error
 
 
 class BatchFiles:

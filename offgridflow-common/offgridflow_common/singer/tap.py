@@ -8,14 +8,16 @@ import os
 import sys
 import threading
 import weakref
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from datetime import UTC, datetime
 from functools import cached_property
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, NoReturn
 
+from dotenv import find_dotenv, load_dotenv
 from singer_sdk import Tap
 from singer_sdk.exceptions import ConfigValidationError
 
+from offgridflow_common.environment import settings_in
 from offgridflow_common.errors import OutputLost
 from offgridflow_common.exports.spool import Spool
 from offgridflow_common.observability import Telemetry, install_log_context
@@ -23,8 +25,14 @@ from offgridflow_common.pipeline import RequestPipeline
 from offgridflow_common.rate_limit import TokenBucket
 from offgridflow_common.redaction import install_log_redaction, register_secrets
 from offgridflow_common.retry import RetryPolicy
-from offgridflow_common.settings import known_settings, raise_config_errors, unknown_settings
-from offgridflow_common.singer.batch import BatchStore, StorageBatchStore
+from offgridflow_common.settings import (
+    known_settings,
+    plain_numbers,
+    raise_config_errors,
+    unknown_settings,
+    with_builtin_settings,
+)
+from offgridflow_common.singer.batch import BatchStore, StorageBatchStore, batch_errors
 from offgridflow_common.singer.writer import BlockWriter
 
 if TYPE_CHECKING:
@@ -50,17 +58,27 @@ class OffGridFlowTap(Tap, abc.ABC):
 
     message_writer_class = BlockWriter
 
-    def __init__(self, *, config: dict[str, Any] | None = None, **options: Any) -> None:  # noqa: ANN401 - the SDK's
+    def __init__(
+        self,
+        *,
+        config: dict[str, Any] | None = None,
+        parse_env_config: bool = False,
+        **options: Any,  # noqa: ANN401 - the SDK's
+    ) -> None:
         """Create the tap.
 
         Args:
             config: The configuration.
+            parse_env_config: Whether variables of the environment count before it.
             **options: What else the SDK takes.
 
         Raises:
             ConfigValidationError: A setting is unknown, wrong, or does not go with another.
         """
-        register_secrets(self._secrets_in(config or {}))
+        config = plain_numbers(config or {})
+        if parse_env_config:
+            config |= self._settings_in_environment()
+        register_secrets(self._secrets_in(config))
         install_log_redaction()
         install_log_context()
         #: Set when the run is asked to stop: whatever waits ends at once.
@@ -89,9 +107,10 @@ class OffGridFlowTap(Tap, abc.ABC):
         """
 
     @property
-    def unknown_settings(self) -> list[str]:
-        """A message for each setting that this tap does not know."""
-        return unknown_settings(self.config, known_settings(type(self)) | {"emit_activate_version_messages"})
+    def wrong_settings(self) -> list[str]:
+        """A message for each setting that this tap does not know, and for what the SDK does not check."""
+        known = known_settings(type(self)) | {"emit_activate_version_messages"}
+        return unknown_settings(self.config, known) + batch_errors(self.config.get("batch_config"))
 
     @cached_property
     def settings(self) -> CommonSettings:
@@ -189,9 +208,24 @@ class OffGridFlowTap(Tap, abc.ABC):
         self.cancel.set()
         writer = self.message_writer
         if isinstance(writer, BlockWriter) and writer.writing:
-            writer.defer(lambda: super(OffGridFlowTap, self)._handle_termination(signum, frame))
+            writer.defer(lambda: self._end(signum, frame))
         else:
+            self._end(signum, frame)
+
+    def _end(self, signum: int, frame: FrameType | None) -> NoReturn:
+        """Write state and end as shells expect it of a signal: to the SDK, half a run is a good one."""
+        with suppress(SystemExit):
             super()._handle_termination(signum, frame)
+        sys.exit(128 + signum)
+
+    @classmethod
+    def _settings_in_environment(cls) -> dict[str, Any]:
+        """What variables say; those in a file ``.env`` of this folder or one above it count as such."""
+        load_dotenv(find_dotenv(usecwd=True))
+        properties = with_builtin_settings(cls)["properties"]
+        found, errors = settings_in(os.environ, cls._env_var_prefix, properties)
+        raise_config_errors(errors)
+        return found
 
     @classmethod
     def _secrets_in(cls, config: Mapping[str, Any]) -> Iterator[str]:
