@@ -31,7 +31,7 @@ _MOST_BATCH_ROWS = 200_000
 
 
 def batch_errors(batch_config: Mapping[str, Any] | None) -> list[str]:
-    """What the SDK does not check of the setting ``batch_config``: that its parts have the members they need."""
+    """What the SDK does not check of ``batch_config``: that its parts have the members they need."""
     if batch_config is None:
         return []
     parts = {"encoding": BaseBatchFileEncoding, "storage": StorageTarget}
