@@ -45,7 +45,7 @@ def restated() -> duckdb.DuckDBPyConnection:
         {**month, "delivery_id": delivery_id, "delivered_at": day}
         for delivery_id, day in zip(("one", "two", "half"), days, strict=True)
     ]
-    same = {"external_id": "111122223333/2026-10", "period_start": october}
+    same = {"provider": "aws", "external_id": "111122223333/2026-10", "period_start": october}
     emissions = {**same, "activity_type": "emissions"}
     first, second = "2026-11-21T00:00:00Z", "2026-11-22T00:00:00Z"
     return _database(
