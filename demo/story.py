@@ -239,7 +239,7 @@ class Story:
         self._screen.title(f"The database: {shown}")
         self._screen.line(f"in the schema aws: {', '.join(TABLES)}; in azure: Azure's; in both the")
         self._screen.line("views of sql/duckdb, and over both main.emissions_of_all_clouds")
-        self._screen.line("open it with the DuckDB of your choice, or at once with")
+        self._screen.line("open it with DuckDB 2.0 or newer, or at once with")
         self._screen.line(f'.venv/bin/python -c "{look}"')
         self._screen.title(
             f"{'Everything agrees.' if self.agrees else 'NOT EVERYTHING AGREES: see above.'} "

@@ -180,6 +180,7 @@ def test_the_text_says_that_all_agrees_and_where_the_database_is(told: Path) -> 
     assert "Everything agrees" in text
     assert "no location-based total: Azure reports scope 2 market based only" in text
     assert str(told / "output" / "demo.duckdb") in text
+    assert "DuckDB 2.0 or newer" in text
 
 
 def test_a_row_that_is_lost_makes_the_demo_fail(told: Path) -> None:
