@@ -1,7 +1,7 @@
--- Reported emissions in kgCO2e, fact by fact, by the two methods: null where a fact does not count by one. Of a provider's
--- month whose scope 2 is not reported by a method, no fact has a part in the total by that method: without scope 2 it
--- would be none. Azure reports scope 2 market based only, AWS by both. The two methods count the same emissions in two
--- ways: never add them.
+-- Reported emissions in kgCO2e, fact by fact, by the two methods: null where a fact does not count by one. Of a
+-- provider's month whose scope 2 is not reported by a method, no fact has a part in the total by that method: without
+-- scope 2 it would be none. Azure reports scope 2 market based only, AWS by both. The two methods count the same
+-- emissions in two ways: never add them.
 CREATE OR REPLACE VIEW offgridflow.reported_emissions AS
 WITH reported AS (
     SELECT
