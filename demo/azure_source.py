@@ -95,7 +95,6 @@ class AzureSource:
         return float(sum((cost.cost for costs in self._costs.values() for cost in costs), Decimal(0)))
 
     def emissions(self) -> Mapping[str, float]:
-        """Total kgCO2e by accounting method: scope 2 is market based, the others count for both."""
-        both = sum((row.scope1 + row.scope3 for row in self._emissions), Decimal(0))
-        market = sum((row.scope2 for row in self._emissions), Decimal(0))
-        return {"location_based": float(both), "market_based": float(both + market)}
+        """Total kgCO2e by accounting method: scope 2 is market based only, so there is no other total."""
+        total = sum((row.scope1 + row.scope2 + row.scope3 for row in self._emissions), Decimal(0))
+        return {"market_based": float(total)}

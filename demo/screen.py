@@ -31,8 +31,13 @@ class Screen:
         self._write(f"{_INDENT}{text}".rstrip() + "\n")
 
     def table(self, header: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-        """Rows under a header: text to the left; numbers to the right, with a comma between thousands."""
-        numeric = [all(isinstance(row[column], int | float) for row in rows) for column in range(len(header))]
+        """Rows under a header: text to the left; numbers to the right, with a comma between thousands.
+
+        What is None is shown as ``-``.
+        """
+        numeric = [
+            all(isinstance(row[column], int | float | None) for row in rows) for column in range(len(header))
+        ]
         texts = [[_text(value) for value in row] for row in rows]
         widths = [max(map(len, column)) for column in zip(header, *texts, strict=True)]
         self.line()
@@ -54,6 +59,8 @@ class Screen:
 
 
 def _text(value: object) -> str:
+    if value is None:
+        return "-"
     if isinstance(value, float):
         return f"{value:,.2f}"
     return f"{value:,}" if isinstance(value, int) else str(value)

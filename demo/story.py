@@ -152,8 +152,9 @@ class Story:
         self._screen.table(
             ("month", "service", "location based", "market based"), self.warehouse.emissions_by_service(3)
         )
-        for method, landed in self.warehouse.emissions().items():
-            held = self.source.emissions()[method]
+        emissions = self.warehouse.emissions()
+        for method, held in self.source.emissions().items():
+            landed = emissions.get(method, math.nan)
             total = f"all {len(CARBON_MONTHS)} months, {method.replace('_', ' ')}: {landed:,.2f} kg"
             self._expect(f"{total}, as the API says", math.isclose(held, landed, rel_tol=_SAME))
         self._screen.title("Cost by month in USD")
@@ -238,7 +239,7 @@ class Story:
         self._screen.title(f"The database: {shown}")
         self._screen.line(f"in the schema aws: {', '.join(TABLES)}; in azure: Azure's; in both the")
         self._screen.line("views of sql/duckdb, and over both main.emissions_of_all_clouds")
-        self._screen.line("open it with the DuckDB of your choice, or at once with")
+        self._screen.line("open it with DuckDB 2.0 or newer, or at once with")
         self._screen.line(f'.venv/bin/python -c "{look}"')
         self._screen.title(
             f"{'Everything agrees.' if self.agrees else 'NOT EVERYTHING AGREES: see above.'} "

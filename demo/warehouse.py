@@ -110,7 +110,7 @@ class Warehouse:
                 if name not in _OF_EXPORTS or self._has_exports(connection):
                     connection.execute((self._views / f"{name}.sql").read_text("utf-8"))
 
-    def create_view_of_both_clouds(self) -> Sequence[tuple[str, str, str, str, float, float]]:
+    def create_view_of_both_clouds(self) -> Sequence[tuple[str, str, str, str, float | None, float | None]]:
         """Add one view over both clouds; what it says of the newest month."""
         with duckdb.connect(self.path) as connection:
             connection.execute(_BOTH_CLOUDS)
@@ -133,9 +133,10 @@ class Warehouse:
         return cost
 
     def emissions(self, schema: str = "aws") -> Mapping[str, float]:
-        """Total kgCO2e by accounting method."""
+        """Total kgCO2e by accounting method; without those by which scope 2 is not reported."""
         location_based, market_based = self._ask(_EMISSIONS.format(schema=schema))[0]
-        return {"location_based": location_based, "market_based": market_based}
+        totals = {"location_based": location_based, "market_based": market_based}
+        return {method: kilograms for method, kilograms in totals.items() if kilograms is not None}
 
     def emissions_by_service(self, months: int) -> Sequence[tuple[str, str, float, float]]:
         """Month, service, location-based and market-based kgCO2e, for so many of the newest months."""

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import gc
+import sys
 
+from offgridflow_common.errors import OffGridFlowError
 from offgridflow_common.startup import imports_kept
 
 
@@ -14,6 +16,10 @@ def main() -> None:
 
     try:
         TargetOffgridflowDuckdb.cli()
+    except OffGridFlowError as error:
+        # Its message says what to do; how it came here is for errors that were not foreseen.
+        TargetOffgridflowDuckdb.logger.error("%s", error)
+        sys.exit(1)
     finally:
         # DuckDB's binding reports objects that are still frozen at the end as leaks.
         gc.unfreeze()

@@ -15,7 +15,7 @@ import yaml
 from botocore import xform_name
 
 from offgridflow_common.settings import known_settings
-from tests.docs.documents import ROOT, TAPS, all_blocks
+from tests.docs.documents import README, ROOT, TAPS, all_blocks, blocks
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -93,6 +93,15 @@ def test_yaml_names_real_settings_and_streams(block: str) -> None:
             stream, _, column = pattern.removeprefix("!").partition(".")
             assert stream in of.streams
             assert column == "*" or column in {known.name for known in of.streams[stream].columns}
+
+
+def test_the_readme_declares_all_secrets_as_such_and_every_kind() -> None:
+    (block, *_) = blocks(README, "yaml")
+    for plugin in yaml.safe_load(block)["plugins"]["extractors"]:
+        properties = TAPS[plugin["name"]].tap.config_jsonschema["properties"]
+        secrets = {name for name, schema in properties.items() if schema.get("secret")}
+        assert {item["name"] for item in plugin["settings"] if item["sensitive"]} == secrets
+        assert all(item["kind"] == "string" for item in plugin["settings"])
 
 
 @pytest.mark.parametrize("block", all_blocks("json"))

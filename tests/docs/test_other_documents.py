@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import csv
+import json
 import re
+import shlex
 import tomllib
 from io import StringIO
 from pathlib import Path
 
 import pytest
+import yaml
+from obstore.store import from_url
+from packaging.requirements import Requirement
+from singer_sdk.helpers._batch import BatchConfig
 
 from offgridflow_common import observability
 from offgridflow_common.mapping_overrides import table as mapping_table
 from offgridflow_common.reference_data import TABLES, providers, vocabulary
-from tests.docs.documents import DOCUMENTS, MAPPING, OBSERVABILITY, ROOT, all_blocks
+from target_offgridflow_duckdb.target import TargetOffgridflowDuckdb
+from tests.docs.documents import DOCUMENTS, DUCKDB, MAPPING, OBSERVABILITY, ROOT, all_blocks, blocks
 
 
 @pytest.mark.parametrize("block", all_blocks("csv"))
@@ -47,6 +54,26 @@ def test_the_observability_document_names_each_metric() -> None:
         set(re.findall(r"^\| `(ingestion_\w+)` \|", OBSERVABILITY.read_text("utf-8"), re.MULTILINE))
         == metrics
     )
+
+
+def test_what_meltano_is_to_install_for_telemetry_is_two_packages_and_the_extra() -> None:
+    """Meltano parts what is to be installed as a shell does."""
+    (block,) = (block for block in blocks(OBSERVABILITY, "yaml") if "pip_url" in block)
+    common, tap = shlex.split(
+        yaml.safe_load(block)["pip_url"].replace("<repository URL>", "https://host/repository")
+    )
+    assert common.endswith("#subdirectory=offgridflow-common")
+    requirement = Requirement(tap)
+    project = tomllib.loads((ROOT / requirement.name / "pyproject.toml").read_text("utf-8"))["project"]
+    assert requirement.url == f"git+https://host/repository#subdirectory={requirement.name}"
+    assert requirement.extras <= set(project["optional-dependencies"])
+
+
+def test_the_example_of_batch_files_in_a_bucket_is_taken() -> None:
+    (block,) = blocks(DUCKDB, "json")
+    target = TargetOffgridflowDuckdb(config=json.loads(block))
+    storage = BatchConfig.from_dict(target.config["batch_config"]).storage
+    assert from_url("s3://example-staging-bucket", **storage.params)
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)

@@ -178,7 +178,9 @@ def test_the_text_says_that_all_agrees_and_where_the_database_is(told: Path) -> 
     assert (told / "verdict").read_text() == "agrees: True"
     assert "WRONG" not in text
     assert "Everything agrees" in text
+    assert "no location-based total: Azure reports scope 2 market based only" in text
     assert str(told / "output" / "demo.duckdb") in text
+    assert "DuckDB 2.0 or newer" in text
 
 
 def test_a_row_that_is_lost_makes_the_demo_fail(told: Path) -> None:
@@ -193,6 +195,10 @@ def test_one_view_has_the_emissions_of_both_clouds(told: Path) -> None:
     azure = AzureSource(azure_story.SEED, azure_story.MONTHS).emissions()["market_based"]
     aws = Source(SEED, CARBON_MONTHS, WATER_YEARS).emissions()["market_based"]
     assert totals == pytest.approx({"aws": aws, "azure": azure}, rel=1e-12)
+    location_based = (
+        "SELECT DISTINCT provider FROM emissions_of_all_clouds WHERE location_based_kg IS NOT NULL"
+    )
+    assert ask(database, location_based) == [("aws",)]
 
 
 def test_cost_details_of_azure_are_those_of_the_files(told: Path) -> None:

@@ -18,7 +18,7 @@ from tests.local_clouds.azure_discovery import Subscription
 from tests.local_clouds.azure_exports import publish_azure
 from tests.local_clouds.exports import FolderStore
 from tests.sql.provider import ACCOUNT, day, emissions, usage
-from tests.sql.questions import COSTS, SEPTEMBER
+from tests.sql.questions import COSTS, FIRST_OF_SEPTEMBER, SEPTEMBER
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -43,6 +43,15 @@ class ReadAzure(Protocol):
     """Runs the Azure tap at a moment, which must succeed."""
 
     def __call__(self, at: datetime, state: Message = EMPTY, category: str = "Resource") -> Run: ...
+
+
+def totals(warehouses: Warehouses) -> list[tuple[Any, ...]]:
+    """Provider, country, then service, and both totals."""
+    question = "SELECT provider, {}, location_based_kg, market_based_kg FROM emissions_by_{}"
+    return [
+        *warehouses.ask(question.format("country", "country")),
+        *warehouses.ask(question.format("service_code", "service")),
+    ]
 
 
 def schema_of(tap: type[Any], stream: str) -> Any:
@@ -145,6 +154,38 @@ def test_activities_of_both_clouds_are_current_in_one_table(
     assert warehouses.ask(COUNTS) == expected
     assert warehouses.ask(KILOGRAMS) == kilograms
     assert warehouses.ask("SELECT DISTINCT provider FROM activities") == [("aws",), ("azure",)]
+
+
+def test_what_a_cloud_does_not_report_is_null_and_its_totals_are_without_other_methods(
+    provider: Provider, read_azure: ReadAzure, warehouses: Warehouses
+) -> None:
+    provider.server.set_month(SEPTEMBER, emissions((ACCOUNT, "AmazonEC2", 1.0)))
+    warehouses.load(provider.read(COSTS, day(3)).messages)
+    warehouses.load(read_azure(day(3)).messages)
+    warehouses.install()
+    assert warehouses.ask("SELECT * FROM emissions_by_month") == [
+        ("aws", FIRST_OF_SEPTEMBER, 125.0, 500.0, 250.0, 375.0, 312.5, 1000.0, 687.5),
+        ("azure", FIRST_OF_SEPTEMBER, 3.0, None, 0.0, 0.5, 0.5, None, 3.5),
+    ]
+    assert totals(warehouses) == [
+        ("aws", "DEU", 1000.0, 687.5),
+        ("azure", "NLD", None, 3.5),
+        ("aws", "AmazonEC2", 1000.0, 687.5),
+        ("azure", "microsoft.compute/virtualmachines", None, 3.5),
+    ]
+
+
+def test_a_month_without_scope_2_has_no_totals(read_azure: ReadAzure, warehouses: Warehouses) -> None:
+    messages = read_azure(day(3)).messages
+    warehouses.load(message for message in messages if message.get("record", EMPTY).get("scope") != 2)
+    warehouses.install()
+    assert warehouses.ask("SELECT * FROM emissions_by_month") == [
+        ("azure", FIRST_OF_SEPTEMBER, 3.0, None, None, 0.5, 0.5, None, None)
+    ]
+    assert totals(warehouses) == [
+        ("azure", "NLD", None, None),
+        ("azure", "microsoft.compute/virtualmachines", None, None),
+    ]
 
 
 def test_emissions_of_another_category_replace_those_of_the_first(

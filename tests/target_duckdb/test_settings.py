@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from typing import TYPE_CHECKING, Any
@@ -13,6 +14,7 @@ from singer_sdk.exceptions import ConfigValidationError
 
 from offgridflow_common.errors import BadRequestError
 from target_offgridflow_duckdb.target import TargetOffgridflowDuckdb
+from tests.docs.documents import DUCKDB
 from tests.target_duckdb.loading import INTEGER, record, schema
 
 if TYPE_CHECKING:
@@ -46,6 +48,13 @@ def test_a_wrong_setting_is_named(config: dict[str, Any], problem: str) -> None:
 def test_the_folder_of_the_file_must_be_there(loader: Loader, tmp_path: Path) -> None:
     with pytest.raises(BadRequestError, match="nowhere"):
         loader.load(schema("s", k=INTEGER), path=str(tmp_path / "nowhere" / "x.duckdb"))
+
+
+def test_files_are_in_the_format_that_the_document_names(loader: Loader) -> None:
+    loader.load(schema("s", k=INTEGER), record("s", k=1))
+    ((made,),) = loader.ask("SELECT tags['storage_version'] FROM duckdb_databases() WHERE tags <> MAP {}")
+    (named,) = re.findall(r"format of DuckDB ([\d.]+):", DUCKDB.read_text("utf-8"))
+    assert made == f"v{named}.0+"
 
 
 def test_memory_may_be_limited(loader: Loader, monkeypatch: pytest.MonkeyPatch) -> None:
