@@ -26,6 +26,10 @@ if TYPE_CHECKING:
 _MONTHS_BACK = 13
 _MOST_MONTHS_BACK = 36
 
+#: After so many scopes in a row without an answer the service is down: trying the others would take as long
+#: again, one after the other. One alone may have too much to answer in time.
+_MOST_UNANSWERED = 2
+
 
 class CostQueryStream(RegionalStream):
     """Cost by day, scope, service and location, as queries of Cost Management answer it."""
@@ -44,16 +48,19 @@ class CostQueryStream(RegionalStream):
         """
         super().__init__(tap, source)
         self._scopes: tuple[str, ...] = ()
-        self._out_of_reach = False
+        self._is_unanswered = False
 
     def feeds(self) -> Iterator[Callable[[], Iterator[Partition]]]:
-        """Each scope by itself: one that is denied keeps no other from being read."""
+        """Each scope by itself: one that is denied, or never answered, keeps no other from being read."""
         yield self._find_scopes
+        unanswered = 0
         for scope in self._scopes:
-            if self._out_of_reach:
+            if unanswered == _MOST_UNANSWERED:
                 self.logger.warning("Cost Management does not answer: %s and what follows is left", scope)
                 break
+            self._is_unanswered = False
             yield partial(self._pending_of, scope)
+            unanswered = unanswered + 1 if self._is_unanswered else 0
         yield self.unknown_regions
 
     @cached_property
@@ -108,8 +115,7 @@ class CostQueryStream(RegionalStream):
             for rows in self._queries.costs(scope, days):
                 yield rows.select(self.wanted)
         except TransientError:
-            # Trying the other scopes would take as long again, one after the other.
-            self._out_of_reach = True
+            self._is_unanswered = True
             raise
 
     @cached_property
