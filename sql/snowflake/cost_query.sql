@@ -1,5 +1,6 @@
 -- The newest reading of each scope, metric and month. All rows of a reading have one `retrieved_at`. Actual and
--- amortized cost are both here: choose by `cost_metric`.
+-- amortized cost are both here, and so are scopes that settings named before, which may have the same cost: choose by
+-- `cost_metric` and `scope`.
 CREATE OR REPLACE VIEW current_cost_query AS
 WITH newest AS (
     SELECT

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from offgridflow_common.errors import OffGridFlowError
@@ -80,36 +81,44 @@ class AzureDeliveries(Deliveries):
             raise self._unknown
         return super().manifests(export)
 
-    def _scopes(self) -> Iterator[str]:
-        """The scopes to have reports of."""
-        covered = self._covered()
-        for scope in self._cost_scopes or self._each_subscription(covered):
+    def _scopes(self) -> list[str]:
+        """The scopes to have reports of; where they are not known, one whose reading says why."""
+        try:
+            return list(self._uncovered())
+        except OffGridFlowError as error:
+            self._unknown = error
+            return ["subscriptions/unknown"]
+
+    def _uncovered(self) -> Iterator[str]:
+        """The scopes that no export covers."""
+        for scope in self._cost_scopes or self._each_subscription():
             if not _WITH_REPORTS.fullmatch(scope):
                 _LOGGER.info("no cost details reports exist of %s", scope)
-            elif scope.lower() in covered:
+            elif scope.lower() in self._covered:
                 _LOGGER.info("no cost details report of %s: an export covers it", scope)
             else:
                 yield scope
 
-    def _each_subscription(self, covered: set[str]) -> Iterator[str]:
-        if not all(_SUBSCRIPTION.fullmatch(scope) for scope in covered):
+    def _each_subscription(self) -> Iterator[str]:
+        if not all(_SUBSCRIPTION.fullmatch(scope) for scope in self._covered):
             _LOGGER.info("no cost details reports: exports may cover all; cost_scopes asks for some")
             return
-        try:
-            yield from (f"subscriptions/{one}" for one in self._subscriptions())
-        except OffGridFlowError as error:
-            self._unknown = error
-            yield "subscriptions/unknown"
+        yield from (f"subscriptions/{one}" for one in self._subscriptions())
 
+    @cached_property
     def _covered(self) -> set[str]:
-        """The scopes that exports cover, in lower case; an empty one for an export that does not tell."""
+        """The scopes that exports cover, in lower case; an empty one for an export that does not tell.
+
+        Raises:
+            OffGridFlowError: An export cannot be listed, so that what it covers would count twice.
+        """
         covered: set[str] = set()
         for export in self._configured:
             try:
                 covered |= self._exported.scopes(export) or {""}
             except OffGridFlowError:
-                # Whoever reads the export says what is wrong with it.
-                covered.add("")
+                _LOGGER.warning("no cost details reports: '%s' may cover their scopes", export.name)
+                raise
         return covered
 
 

@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 #: The types of exports that reports stand in for, by metric.
 REPORT_TYPES = {"ActualCost": "actual_report", "AmortizedCost": "amortized_report"}
 
+#: The stream that reads reports.
+_READER = "cost_details"
+
 #: Reports exist for this month and so many before it.
 _MONTHS_BACK = 12
 
@@ -39,7 +42,7 @@ class ReportLayout:
         client: Asks Azure.
         settings: The metric and the lookback.
         started_at: When the run began.
-        state: The tap's state: which versions of which months its streams have read.
+        state: The tap's state: which versions of which months were read.
     """
 
     def __init__(
@@ -93,15 +96,17 @@ class ReportLayout:
         return self._made[delivery_id]
 
     def _versions_read(self, export: Export) -> dict[str, str]:
-        """The newest version of each month that any stream has read to its end."""
-        versions: dict[str, str] = {}
-        for stream in self._state.get("bookmarks", {}).values():
-            for entry in stream.get("partitions", ()):
-                context = entry["context"]
-                if context.get("export") == export.name and "manifest_etag" in entry:
-                    month = context["billing_period"]
-                    versions[month] = max(versions.get(month, ""), entry["manifest_etag"])
-        return versions
+        """The version of each month whose rows were read to their end.
+
+        What `deliveries` has told does not count: where rows are to be read again, and only its bookmark is
+        left, a report that is made now is another one.
+        """
+        stream = self._state.get("bookmarks", {}).get(_READER, {})
+        return {
+            entry["context"]["billing_period"]: entry["manifest_etag"]
+            for entry in stream.get("partitions", ())
+            if entry["context"].get("export") == export.name and "manifest_etag" in entry
+        }
 
     def _is_read(self, month: Period, version: str) -> bool:
         """Whether a month that was read as this version needs no reading now."""

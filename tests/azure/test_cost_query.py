@@ -16,7 +16,7 @@ from tests.local_clouds.azure_cost_query import DATE_STYLES, Cost
 from tests.local_clouds.azure_discovery import Subscription
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from tests.azure.conftest import Config, RunTap
     from tests.driving import Run
@@ -359,35 +359,6 @@ class TestAgain:
         assert new == {place: 2 * cost for place, cost in old.items() if place[2][:7] in months}
         assert second.state == first.state
 
-    @pytest.mark.parametrize("lookback", [0, 1])
-    @pytest.mark.parametrize(
-        ("day", "expected"), [(2, ["2026-08", "2026-09"]), (5, ["2026-08", "2026-09"]), (6, ["2026-09"])]
-    )
-    def test_last_month_is_read_again_until_it_has_settled(
-        self,
-        lookback: int,
-        day: int,
-        expected: list[str],
-        *,
-        azure: LocalAzure,
-        tap_config: Config,
-        run_tap: RunTap,
-        monkeypatch: pytest.MonkeyPatch,
-    ) -> None:
-        """Costs of its last days arrive in the first days of the next one."""
-
-        def run_at(moment: datetime, days: int, state: Any = None) -> Run:
-            monkeypatch.setattr(TapOffgridflowAzure, "started_at", moment)
-            azure.queries.publish(costs(FIRST, days))
-            return run_tap(
-                tap_config(start_date=FIRST.isoformat(), lookback_months=lookback), [STREAM], state
-            )
-
-        first = run_at(datetime(2026, 9, 1, 20, tzinfo=UTC), 63)
-        assert newest(first) == {SCOPE: "2026-09"}
-        second = run_at(datetime(2026, 9, day, 23, tzinfo=UTC), 62 + day, first.state)
-        assert sorted(months_out(second)) == expected
-
     def test_a_scope_that_is_added_and_another_metric_are_read_whole(
         self, azure: LocalAzure, config: dict[str, Any], run_tap: RunTap
     ) -> None:
@@ -403,3 +374,77 @@ class TestAgain:
         assert months_out(amortized) == {"2026-07", "2026-08", "2026-09"}
         assert {one["cost_metric"] for one in amortized.records(STREAM)} == {"AmortizedCost"}
         assert azure.arm.asked("query")[-1].body["type"] == "AmortizedCost"
+
+
+class TestSettling:
+    """Costs of the last days of a month arrive in the first days of the next one; runs are in September."""
+
+    BOTH = ("2026-08", "2026-09")
+
+    @pytest.fixture(params=[0, 1])
+    def run_on(
+        self,
+        request: pytest.FixtureRequest,
+        azure: LocalAzure,
+        tap_config: Config,
+        run_tap: RunTap,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> Callable[..., Run]:
+        """Runs the stream on a day of September, with the costs until then; settings come on top."""
+
+        def run(day: int, state: Any = None, **settings: Any) -> Run:
+            monkeypatch.setattr(TapOffgridflowAzure, "started_at", datetime(2026, 9, day, 20, tzinfo=UTC))
+            azure.queries.publish(costs(FIRST, 62 + day))
+            usual = {"start_date": FIRST.isoformat(), "lookback_months": request.param}
+            done = run_tap(tap_config(**(usual | settings)), [STREAM], state)
+            assert done.exit_code == 0
+            return done
+
+        return run
+
+    @pytest.mark.parametrize(
+        ("days", "expected"),
+        [
+            ([1, 2], BOTH),
+            ([1, 5], BOTH),
+            ([1, 6], BOTH),
+            ([1, 28], BOTH),
+            ([1, 5, 6], BOTH),
+            ([1, 6, 7], BOTH[1:]),
+            ([8, 9], BOTH[1:]),
+        ],
+    )
+    def test_last_month_is_read_until_it_was_read_after_it_has_settled(
+        self, days: Sequence[int], expected: Sequence[str], run_on: Callable[..., Run]
+    ) -> None:
+        state = None
+        for day in days:
+            run = run_on(day, state)
+            state = run.state
+        assert newest(run) == {SCOPE: "2026-09"}
+        assert sorted(months_out(run)) == list(expected)
+
+    def test_wherever_a_run_is_killed_a_later_one_reads_it(self, run_on: Callable[..., Run]) -> None:
+        """Be it the first run, or one that left last month's rows torn; the next days' are whole."""
+        first = run_on(4)
+        killed = run_on(6, first.state)
+        assert killed.states == [first.state, killed.state]
+        for state in first.states:
+            assert {*self.BOTH} <= months_out(run_on(8, state))
+        assert sorted(months_out(run_on(8, killed.state))) == ["2026-09"]
+
+    def test_where_it_is_not_known_when_all_was_read_last_month_is_read_once_more(
+        self, run_on: Callable[..., Run]
+    ) -> None:
+        """As in states of before, or where the first run was killed behind the newest month."""
+        state = run_on(1).state
+        (entry,) = state["bookmarks"][STREAM]["partitions"]
+        del entry["read_at"]
+        again = run_on(8, state)
+        assert sorted(months_out(again)) == list(self.BOTH)
+        assert sorted(months_out(run_on(9, again.state))) == ["2026-09"]
+
+    def test_a_window_that_ends_before_leaves_it_to_the_next_run(self, run_on: Callable[..., Run]) -> None:
+        first = run_on(1)
+        earlier = run_on(8, first.state, end_date="2026-08-01")
+        assert "2026-08" in months_out(run_on(9, earlier.state))

@@ -27,15 +27,18 @@ if TYPE_CHECKING:
     from tests.local_clouds.azure import LocalAzure
 
 STREAM = "cost_query"
+FOUR = "aaaaaaaa-0000-0000-0000-000000000004"
 FIRST = date(2026, 7, 1)
 MONTHS = ("2026-07", "2026-08", "2026-09")
 
 
 @pytest.fixture(autouse=True)
 def _published(azure: LocalAzure) -> None:
-    azure.scopes.subscriptions = {ONE, TWO, THREE}
+    azure.scopes.subscriptions = {ONE, TWO, THREE, FOUR}
     azure.discovery.subscriptions = [Subscription(one, one[-1]) for one in (ONE, TWO, THREE)]
-    azure.queries.publish([row for one in (ONE, TWO, THREE) for row in costs(FIRST, 92, subscription=one)])
+    azure.queries.publish(
+        row for one in (ONE, TWO, THREE, FOUR) for row in costs(FIRST, 92, subscription=one)
+    )
 
 
 @pytest.fixture
@@ -109,17 +112,35 @@ def test_without_any_subscription_the_stream_fails_with_the_missing_role(
 def test_a_service_that_stays_down_is_not_asked_scope_after_scope(
     azure: LocalAzure, config: dict[str, Any], run_tap: RunTap
 ) -> None:
-    azure.arm.fail_next(unavailable(None), 99, operation="query", skip=4)
+    azure.arm.fail_next(unavailable(None), 99, operation="query", skip=2)
     run = run_tap(config | {"max_attempts": 3}, [STREAM])
     assert run.exit_code == 1
     assert "cost_query (transient)" in run.stderr
     assert f"Cost Management does not answer: subscriptions/{THREE} and what follows is left" in run.stderr
-    assert len(azure.arm.asked("query")) == 4 + 3
-    assert newest(run) == {ONE: "2026-09", TWO: "2026-07"}
+    assert len(azure.arm.asked("query")) == 2 + 3 + 3
+    assert newest(run) == {ONE: "2026-08"}
     azure.arm.clear_faults()
     second = run_tap(config, [STREAM], run.state)
     assert second.exit_code == 0
     assert newest(second) == dict.fromkeys((ONE, TWO, THREE), "2026-09")
+
+
+@pytest.mark.parametrize("is_denied", [False, True])
+@pytest.mark.usefixtures("clock")
+def test_scopes_that_are_never_answered_keep_no_other_from_being_read(
+    *, is_denied: bool, azure: LocalAzure, config: dict[str, Any], run_tap: RunTap
+) -> None:
+    """Two in a row would; between these two is one that gets an answer, be it a refusal."""
+    azure.discovery.subscriptions.append(Subscription(FOUR, "4"))
+    if is_denied:
+        azure.arm.forbid("query", f".*{TWO}.*")
+    azure.arm.fail_next(unavailable(None), 2, operation="query")
+    azure.arm.fail_next(unavailable(None), 2, operation="query", skip=1 if is_denied else len(MONTHS))
+    run = run_tap(config | {"max_attempts": 2}, [STREAM])
+    assert run.exit_code == 1
+    assert "cost_query (transient)" in run.stderr
+    assert "does not answer" not in run.stderr
+    assert rows_out(run) == (whole(FOUR) if is_denied else whole(TWO, FOUR))
 
 
 FAULTS: dict[str, Callable[[LocalAzure], None]] = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
@@ -10,6 +11,7 @@ import pytest
 
 from tap_offgridflow_azure.tap import TapOffgridflowAzure
 from tests.azure.answers import ONE, THREE, TWO, costs
+from tests.azure.driving import catalog, run_here
 from tests.local_clouds.azure_cost_csv import cost_details_csv
 from tests.local_clouds.azure_discovery import Subscription
 
@@ -292,3 +294,27 @@ class TestAgain:
         assert {one["billing_period"]: one["bytes"] for one in told.records("deliveries")} == sizes
         assert {(one["files"], one["rows"]) for one in told.records("deliveries")} == {(2, 40)}
         assert current(lines, told) == {(f"{SCOPE} ActualCost", month): WHOLE for month in MONTHS}
+
+    @pytest.mark.parametrize("full_table", [[], [LINES]])
+    def test_where_all_rows_are_read_again_a_report_is_another_delivery(
+        self,
+        full_table: list[str],
+        azure: LocalAzure,
+        config: dict[str, Any],
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        """It has other rows than the one that `deliveries` has told, and none of both may be mixed."""
+        config |= {"lookback_months": 1}
+        first = run_here(config, None, catalog(STREAMS))
+        for month in MONTHS:
+            publish(azure, month, rows=10)
+        be_at(monkeypatch, datetime(2026, 11, 21, tzinfo=UTC))
+        state = copy.deepcopy(first.state)
+        if not full_table:
+            del state["bookmarks"][LINES]
+        again = run_here(config, state, catalog(STREAMS, full_table=full_table))
+        assert again.exit_code == 0
+        ids = [{one["delivery_id"] for one in run.records(LINES)} for run in (first, again)]
+        assert ids[0].isdisjoint(ids[1])
+        restated = 2 * Decimal("1.25") * sum(range(1, 11))
+        assert current(first, again) == {(f"{SCOPE} ActualCost", month): restated for month in MONTHS}

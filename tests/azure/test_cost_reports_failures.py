@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 STREAMS = ["cost_details", "deliveries"]
 SCOPE = f"subscriptions/{ONE}"
+ACCOUNT = "providers/Microsoft.Billing/billingAccounts/1234567"
 FIRST = datetime(2026, 9, 1, tzinfo=UTC).date()
 ROWS = 2 * 20
 FILES = 4
@@ -355,7 +356,7 @@ class TestCoveredByExports:
         assert scopes == [other]
         assert f"no cost details report of {SCOPE}: an export covers it" in run.stderr
 
-    @pytest.mark.parametrize("scope", ["providers/Microsoft.Billing/billingAccounts/1234567", None])
+    @pytest.mark.parametrize("scope", [ACCOUNT, None])
     def test_of_more_than_one_subscription_perhaps(
         self, scope: str | None, tmp_path: Path, azure: LocalAzure, config: dict[str, Any], run_tap: RunTap
     ) -> None:
@@ -368,11 +369,44 @@ class TestCoveredByExports:
         assert asked_for.exit_code == 0
         assert len(azure.arm.asked("create_report")) == 1
 
+    @pytest.mark.parametrize("scopes", [[], [SCOPE]])
     def test_that_cannot_be_read(
-        self, tmp_path: Path, azure: LocalAzure, config: dict[str, Any], run_tap: RunTap
+        self,
+        scopes: list[str],
+        tmp_path: Path,
+        azure: LocalAzure,
+        config: dict[str, Any],
+        run_tap: RunTap,
     ) -> None:
-        exports = [{"type": "actual", "url": f"file://{tmp_path}/nothing"}]
-        run = run_tap(config | {"exports": exports}, STREAMS)
+        """What it covers is not known, so nothing may be made of any scope; other exports are read."""
+        lost = {"type": "actual", "url": f"file://{tmp_path}/nothing"}
+        config |= {"cost_scopes": scopes} if scopes else {}
+        run = run_tap(config | {"exports": [lost, self.export(tmp_path, ACCOUNT)]}, STREAMS)
         assert run.exit_code == 1
         assert "looking for the manifests of export 'nothing'" in run.stderr
+        assert "no cost details reports: 'nothing' may cover their scopes" in run.stderr
+        assert [one["export_name"] for one in run.records("deliveries")] == ["daily"]
         assert not azure.arm.requests
+
+    def test_that_only_another_stream_reads_and_cannot(
+        self, tmp_path: Path, azure: LocalAzure, config: dict[str, Any], run_tap: RunTap
+    ) -> None:
+        lost = {"type": "focus", "url": f"file://{tmp_path}/nothing"}
+        config |= {"exports": [lost], "cost_scopes": [SCOPE]}
+        run = run_tap(config, ["cost_details"])
+        assert run.exit_code == 1
+        assert "cost_details (not_found)" in run.stderr
+        assert not azure.arm.requests
+        found = self.export(tmp_path, SCOPE, "FocusCost")
+        second = run_tap(config | {"exports": [found]}, ["cost_details"], run.state)
+        assert second.exit_code == 0
+        assert not azure.arm.requests
+
+    def test_that_cannot_be_read_is_no_matter_where_no_report_would_be_made(
+        self, tmp_path: Path, config: dict[str, Any], run_tap: RunTap
+    ) -> None:
+        exports = [{"type": "focus", "url": f"file://{tmp_path}/nothing"}]
+        group = "providers/Microsoft.Management/managementGroups/root"
+        run = run_tap(config | {"exports": exports, "cost_scopes": [group]}, ["cost_details"])
+        assert run.exit_code == 0
+        assert f"no cost details reports exist of {group}" in run.stderr

@@ -58,15 +58,17 @@ class AzureActivitiesStream(ActivitiesStream):
 
     def _carbon(self) -> Iterator[Partition]:
         make = partial(carbon_activities, mapping=self.mapping, retrieved_at=self._source.started_at)
-
-        def shape(rows: pl.DataFrame) -> pl.DataFrame:
-            made = make(rows)
-            self._note_first(made)
-            return made.select(self.wanted)
-
-        months = carbon_partitions(self._source, self.bookmarks, self.mapping.regions, self.logger, shape)
+        months = carbon_partitions(self._source, self.bookmarks, self.mapping.regions, self.logger, make)
         for month in months:
-            yield replace(month, acknowledge=partial(self._acknowledge, month))
+            yield replace(
+                month, blocks=partial(self._whole, month), acknowledge=partial(self._acknowledge, month)
+            )
+
+    def _whole(self, month: Partition) -> Iterator[pl.DataFrame]:
+        """The activities of a month; none before all are made, as the first ones replace those of before."""
+        for made in list(month.blocks()):
+            self._note_first(made)
+            yield from made.select(self.wanted).iter_slices(self.block_rows)
 
     def _impact(self) -> Iterator[Partition]:
         if not self._source.settings.impact_instance_id:

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import cached_property, partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from offgridflow_common.errors import TransientError
-from offgridflow_common.months import MONTH, Period, add_months, floor
+from offgridflow_common.months import MONTH, Period, add_months, floor, iso_text
 from offgridflow_common.singer.periods import History, VersionedPeriods
 from offgridflow_common.singer.streams import Partition
 from tap_offgridflow_azure.cost_query import COLUMNS, KEY, SETTLING, CostQueries, Days
 from tap_offgridflow_azure.streams.base import RegionalStream
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from datetime import datetime
+    from collections.abc import Callable, Iterator, Mapping
 
     import polars as pl
 
@@ -25,6 +24,13 @@ if TYPE_CHECKING:
 #: Months before this one that are read where the settings name no start, and at most.
 _MONTHS_BACK = 13
 _MOST_MONTHS_BACK = 36
+
+#: When the last run began that read all months of a scope, or the end of its window.
+_READ_AT = "read_at"
+
+#: After so many scopes in a row without an answer the service is down: trying the others would take as long
+#: again, one after the other. One alone may have too much to answer in time.
+_MOST_UNANSWERED = 2
 
 
 class CostQueryStream(RegionalStream):
@@ -44,16 +50,19 @@ class CostQueryStream(RegionalStream):
         """
         super().__init__(tap, source)
         self._scopes: tuple[str, ...] = ()
-        self._out_of_reach = False
+        self._is_unanswered = False
 
     def feeds(self) -> Iterator[Callable[[], Iterator[Partition]]]:
-        """Each scope by itself: one that is denied keeps no other from being read."""
+        """Each scope by itself: one that is denied, or never answered, keeps no other from being read."""
         yield self._find_scopes
+        unanswered = 0
         for scope in self._scopes:
-            if self._out_of_reach:
+            if unanswered == _MOST_UNANSWERED:
                 self.logger.warning("Cost Management does not answer: %s and what follows is left", scope)
                 break
+            self._is_unanswered = False
             yield partial(self._pending_of, scope)
+            unanswered = unanswered + 1 if self._is_unanswered else 0
         yield self.unknown_regions
 
     @cached_property
@@ -76,15 +85,16 @@ class CostQueryStream(RegionalStream):
         """The months of a scope that are new or may have changed."""
         settings = self.source.settings
         context = {"scope": scope.lower(), "cost_metric": settings.cost_metric}
+        known = self.bookmarks.get(context)
         plan = VersionedPeriods(
             History(
                 start=self._start,
                 end=settings.end,
                 months=MONTH,
                 lookback_months=settings.lookback_months,
-                unsettled_from=floor(self.source.started_at - SETTLING, MONTH),
+                unsettled_from=self._unsettled_from(known),
             ),
-            self.bookmarks.get(context),
+            known,
             partial(self.bookmarks.set, context),
             self.replication_key,
         )
@@ -100,6 +110,19 @@ class CostQueryStream(RegionalStream):
                 blocks=partial(self._blocks, scope, month),
                 acknowledge=acknowledge,
             )
+        # Only now: a run that ends before leaves months as they were when all of them were last read.
+        self.bookmarks.set(context, {_READ_AT: iso_text(settings.end)})
+
+    def _unsettled_from(self, known: Mapping[str, Any]) -> datetime | None:
+        """The first month that had not settled when all months of a scope were last read; None before that.
+
+        Where it is not remembered, the newest month was read after it had begun, and so were those before it.
+        """
+        text = known.get(_READ_AT) or known.get("replication_key_value")
+        if text is None:
+            return None
+        read_at = min(datetime.fromisoformat(text), self.source.started_at)
+        return floor(read_at - SETTLING, MONTH)
 
     def _blocks(self, scope: str, month: Period) -> Iterator[pl.DataFrame]:
         end = min(month.end, self.source.settings.end)
@@ -108,8 +131,7 @@ class CostQueryStream(RegionalStream):
             for rows in self._queries.costs(scope, days):
                 yield rows.select(self.wanted)
         except TransientError:
-            # Trying the other scopes would take as long again, one after the other.
-            self._out_of_reach = True
+            self._is_unanswered = True
             raise
 
     @cached_property
