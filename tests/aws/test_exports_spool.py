@@ -81,7 +81,8 @@ def test_a_file_larger_than_the_spool_ends_the_stream_and_the_message_names_the_
     assert large.data_keys[1] not in bench.data_requests()
     assert [row["delivery_id"] for row in run.records("deliveries")] == [early.execution_id]
     assert list(spool_dir.iterdir()) == []
-    assert "2 of 4 streams failed" in run.stderr
+    assert "1 of 4 streams failed: cost_and_usage" in run.stderr
+    assert "waits until cost_and_usage has read it" in run.stderr
     bench.read(run.state)
 
 
