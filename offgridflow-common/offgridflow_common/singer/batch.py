@@ -36,7 +36,7 @@ def batch_errors(batch_config: Mapping[str, Any] | None) -> list[str]:
         return []
     parts = {"encoding": BaseBatchFileEncoding, "storage": StorageTarget}
     errors = _misfits("batch_config", batch_config, BatchConfig)
-    for name in parts.keys() & batch_config.keys():
+    for name in sorted(parts.keys() & batch_config.keys()):
         errors += _misfits(f"batch_config.{name}", batch_config[name], parts[name])
     return errors
 
