@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-_BOOLEANS = dict.fromkeys(("true", "1", "yes", "on"), True) | dict.fromkeys(
-    ("false", "0", "no", "off"), False
-)
+_TRUE = frozenset({"true", "1", "yes", "on"})
+_FALSE = frozenset({"false", "0", "no", "off"})
 
 
 def settings_in(
@@ -37,19 +36,19 @@ def settings_in(
             found[name] = _value(text, schema)
         except ValueError:
             kinds = " or ".join(kind for kind in _kinds(schema) if kind != "null")
-            shown = "a text that is none" if schema.get("secret") else f"'{text}'"
+            shown = "something else" if schema.get("secret") else f"'{text}'"
             errors.append(f"{variable} must be {kinds}, as JSON writes it, got {shown}")
     return found, errors
 
 
-def _value(text: str, schema: Mapping[str, Any]) -> Any:  # noqa: ANN401 - as the schema says
+def _value(text: str, schema: Mapping[str, Any]) -> object:
     kinds = _kinds(schema)
     if "string" in kinds:
         return text
     if "boolean" in kinds:
-        if text.lower() not in _BOOLEANS:
+        if text.lower() not in _TRUE | _FALSE:
             raise ValueError(text)
-        return _BOOLEANS[text.lower()]
+        return text.lower() in _TRUE
     if "array" in kinds and "string" in _kinds(schema.get("items", {})) and not text.startswith("["):
         return [item.strip() for item in text.split(",")]
     return json.loads(text)

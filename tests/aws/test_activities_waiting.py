@@ -56,11 +56,11 @@ def test_activities_of_a_delivery_wait_until_its_line_items_are_read(shelf: Shel
     assert [row["delivery_id"] for row in third.records("deliveries")] == [good.execution_id]
 
 
-@pytest.mark.parametrize("first", [True, False], ids=["it counts first", "it counts last"])
-def test_an_export_that_cannot_be_listed_keeps_no_usage_of_others(shelf: Shelf, first: bool) -> None:  # noqa: FBT001
+@pytest.mark.parametrize("place", ["first", "last"])
+def test_an_export_that_cannot_be_listed_keeps_no_usage_of_others(shelf: Shelf, place: str) -> None:
     delivery = shelf.cur2(PERIOD, lines(1))
     missing = {"name": "not-yet", "type": "cur2", "url": shelf.url("exports", "not-yet")}
-    exports = [missing, *shelf.exports("cur2")] if first else [*shelf.exports("cur2"), missing]
+    exports = [missing, *shelf.exports("cur2")] if place == "first" else [*shelf.exports("cur2"), missing]
     run = shelf.run(exports=exports, select=COSTS)
     assert run.exit_code == 1
     assert "looking for the manifests of export 'not-yet'" in run.stderr

@@ -85,8 +85,8 @@ class AwsActivitiesStream(ActivitiesStream):
             self._exported_emissions,
             lambda manifest: self._accounts.has_changed(manifest, self._before(manifest)),
         )
-        for error in self._unlisted.values():
-            raise error
+        if self._unlisted:
+            raise next(iter(self._unlisted.values()))
 
     @property
     def _accounts(self) -> Shares:
