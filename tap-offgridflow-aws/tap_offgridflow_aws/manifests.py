@@ -59,18 +59,20 @@ class AwsLayout:
         """The newest manifest of each period and model version, oldest first."""
         form = _form(export)
         newest: dict[tuple[str, str], Manifest] = {}
+        with_data: set[str] = set()
         found_any = False
         for info in export.store.list(f"{export.prefix}/{form.manifest_folder}"):
             found_any = True
             manifest = form.manifest(export, info)
             if manifest is None:
+                with_data |= form.data_month(export, info)
                 continue
             key = (manifest.period, manifest.model_version or "")
             if key not in newest or newest[key].info.modified < info.modified:
                 newest[key] = manifest
         if newest:
             manifests = [newest[key] for key in sorted(newest)]
-            self._warn_of_months_left_out(export, manifests)
+            self._warn_of_months_left_out(export, manifests, with_data)
             yield from manifests
         elif found_any:
             raise NotFoundError(
@@ -98,19 +100,24 @@ class AwsLayout:
             files=files,
         )
 
-    def _warn_of_months_left_out(self, export: Export, manifests: list[Manifest]) -> None:
+    def _warn_of_months_left_out(
+        self, export: Export, manifests: list[Manifest], with_data: set[str]
+    ) -> None:
         """Name the months whose manifest is missing, once in a run."""
-        if export.name in self._searched or _form(export) is _LEGACY:
+        if export.name in self._searched:
             return
         self._searched.add(export.name)
         listed = {manifest.period for manifest in manifests}
-        if months := months_without_manifest(export, manifests[-1], listed, self._since):
+        months = {month for month in with_data - listed if month >= (self._since or "")}
+        if _form(export) is _DATA_EXPORT:
+            months |= months_without_manifest(export, manifests[-1], listed, self._since)
+        if months:
             _LOGGER.warning(
                 "export '%s' at %s has data files, but no manifest, of %s: these months are left out until "
                 "their manifests are copied, too",
                 export.name,
                 export.uri,
-                ", ".join(months),
+                ", ".join(sorted(months)),
             )
 
     def _refuse_under_way(self, manifest: Manifest, files: tuple[ObjectInfo, ...]) -> None:
@@ -133,6 +140,9 @@ class _Form(Protocol):
 
     def manifest(self, export: Export, info: ObjectInfo) -> Manifest | None:
         """The manifest that an object is; None if it is none, or not the newest of its period."""
+
+    def data_month(self, export: Export, info: ObjectInfo) -> set[str]:
+        """The month that an object has data of; none if it is no data."""
 
     def data_key(self, manifest: Manifest, name: str, where: str) -> str:
         """The key of a data file within the configured export: replicas have another bucket or prefix."""
@@ -165,6 +175,10 @@ class _DataExport:
             return None
         return Manifest(export, period, info, model_version_of(match["partition"]))
 
+    def data_month(self, export: Export, info: ObjectInfo) -> set[str]:
+        del export, info
+        return set()  # they lie in another folder than the manifests
+
     def data_key(self, manifest: Manifest, name: str, where: str) -> str:
         export = manifest.export
         _, found, tail = name.rpartition(f"/{export.folder}/data/")
@@ -188,19 +202,27 @@ class _LegacyReport:
     files = "reportKeys"
 
     #: Real folders end at the first of the next month, examples at the last of the same: only the start
-    #: counts. The manifests of single assemblies lie a folder deeper.
-    _csv = re.compile(r"(?P<folder>(?P<year>\d{4})(?P<month>\d{2})\d{2}-\d{8})/(?P<file>[^/]+)")
-    _parquet = re.compile(
-        r"(?P<folder>[^/]+/year=(?P<year>\d{4})/month=(?P<month>\d{1,2}))/(?P<file>[^/]+)", re.IGNORECASE
+    #: counts.
+    _csv = re.compile(
+        r"(?P<folder>(?P<year>\d{4})(?P<month>\d{2})\d{2}-\d{8})/(?P<assembly>[^/]+/)?(?P<file>[^/]+)"
     )
+    _parquet = re.compile(
+        r"(?P<folder>[^/]+/year=(?P<year>\d{4})/month=(?P<month>\d{1,2}))/(?P<assembly>)(?P<file>[^/]+)",
+        re.IGNORECASE,
+    )
+    _data = (".csv.gz", ".zip", ".parquet")
     _uuid = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 
     def manifest(self, export: Export, info: ObjectInfo) -> Manifest | None:
         match = self._match(export, info)
-        # Not `<name>-RedshiftManifest.json`, which ends alike.
-        if not match or match["file"] != f"{export.folder}-Manifest.json":
+        # Not those of single assemblies, and not `<name>-RedshiftManifest.json`, which ends alike.
+        if not match or match["assembly"] or match["file"] != f"{export.folder}-Manifest.json":
             return None
-        return Manifest(export, f"{match['year']}-{int(match['month']):02}", info)
+        return Manifest(export, _month(match), info)
+
+    def data_month(self, export: Export, info: ObjectInfo) -> set[str]:
+        match = self._match(export, info)
+        return {_month(match)} if match and info.size and match["file"].endswith(self._data) else set()
 
     def data_key(self, manifest: Manifest, name: str, where: str) -> str:
         match = self._match(manifest.export, manifest.info)
@@ -229,6 +251,10 @@ _DATA_EXPORT = _DataExport()
 
 def _form(export: Export) -> _Form:
     return _LEGACY if export.type == "cur" else _DATA_EXPORT
+
+
+def _month(match: re.Match[str]) -> str:
+    return f"{match['year']}-{int(match['month']):02}"
 
 
 def _column_names(

@@ -71,7 +71,7 @@ def made_up_manifests(export: Export) -> Iterator[Manifest]:
 
 def months_without_manifest(
     export: Export, newest: Manifest, listed: AbstractSet[str], since: str | None
-) -> list[str]:
+) -> set[str]:
     """Months of a data export that have data files, but no manifest as others have: gaps, and those before.
 
     Only months without a manifest are looked for, so that an export which has them all costs two listings.
@@ -84,17 +84,17 @@ def months_without_manifest(
     """
     metadata = f"{export.prefix}/metadata/"
     partition = newest.info.key.removeprefix(metadata).rpartition("/")[0]
-    found = []
+    found = set()
     month = newest.period
     while (month := _month_before(month)) >= (since or ""):
         if month in listed:
             continue
         folder = f"{export.prefix}/data/{partition.replace(newest.period, month)}/"
         if any(info.size for spelt in in_both_cases(folder) for info in export.store.list(spelt)):
-            found.append(month)
+            found.add(month)
         elif month < min(listed):
             break
-    return sorted(found)
+    return found
 
 
 def files_of_made_up(manifest: Manifest) -> tuple[ObjectInfo, ...]:

@@ -189,19 +189,21 @@ def test_without_manifests_the_newest_files_are_read_with_a_warning(
 
 
 @pytest.mark.parametrize(
-    ("kind", "spellings"),
+    ("kind", "before", "after"),
     [
-        ("cur2", ("BILLING_PERIOD", "BILLING_PERIOD")),
-        ("cur2", ("BILLING_PERIOD", "billing_period")),
-        ("focus", ("billing_period", "billing_period")),
-        ("carbon", None),
+        ("cur2", {"partition_key": "BILLING_PERIOD"}, {"partition_key": "BILLING_PERIOD"}),
+        ("cur2", {"partition_key": "BILLING_PERIOD"}, {"partition_key": "billing_period"}),
+        ("focus", {"partition_key": "billing_period"}, {"partition_key": "billing_period"}),
+        ("carbon", {}, {}),
+        ("cur", {"mode": "create-new"}, {"mode": "create-new"}),
+        ("cur", {"mode": "overwrite", "format": "zip"}, {"mode": "athena"}),
+        ("cur", {"mode": "athena"}, {"mode": "athena"}),
     ],
 )
 def test_months_that_lack_their_manifest_are_named_and_left_out(
-    shelf: Shelf, kind: str, spellings: tuple[str, str] | None
+    shelf: Shelf, kind: str, before: dict[str, Any], after: dict[str, Any]
 ) -> None:
     """Replication of manifests was begun late, in July, and failed once, in August."""
-    before, after = ({"partition_key": key} for key in spellings) if spellings else ({}, {})
     for period in ("2026-05", "2026-06", "2026-08"):
         lost = deliver(shelf, kind, period=period, **before)
         shelf.path(lost.manifest_key).unlink()
@@ -214,11 +216,20 @@ def test_months_that_lack_their_manifest_are_named_and_left_out(
     assert "no manifest, of 2026-06, 2026-08:" in read(shelf, kind, start_date="2026-06-01").stderr
 
 
-def test_a_month_of_which_nothing_is_there_does_not_lack_its_manifest(shelf: Shelf) -> None:
+@pytest.mark.parametrize(
+    ("kind", "folder"),
+    [
+        ("cur2", "exports/ofg-cur2/data/BILLING_PERIOD=2026-07"),
+        ("cur", "billing/ofg-cur/20260701-20260801"),
+    ],
+)
+def test_a_month_of_which_nothing_is_there_does_not_lack_its_manifest(
+    shelf: Shelf, kind: str, folder: str
+) -> None:
     for period in ("2026-06", PERIOD):
-        deliver(shelf, "cur2", period=period)
-    shelf.store.put("exports/ofg-cur2/data/BILLING_PERIOD=2026-07/left.csv.gz", b"")
-    assert "no manifest" not in read(shelf, "cur2").stderr
+        deliver(shelf, kind, period=period)
+    shelf.store.put(f"{folder}/left.csv.gz", b"")
+    assert "no manifest" not in read(shelf, kind).stderr
 
 
 def test_without_manifests_a_new_execution_is_a_new_delivery(shelf: Shelf) -> None:
