@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING
 from offgridflow_common.exports.delivery import Deliveries
 from offgridflow_common.months import month_of
 from offgridflow_common.singer.deliveries import DeliveriesStream
-from offgridflow_common.singer.tap import OffGridFlowTap
+from tap_offgridflow_aws.base import AwsTap
 from tap_offgridflow_aws.buckets import S3BatchStore, open_export
 from tap_offgridflow_aws.discovery import discover_exports
 from tap_offgridflow_aws.manifests import AwsLayout
-from tap_offgridflow_aws.settings import CONFIG_SCHEMA, AwsSettings, parse
 from tap_offgridflow_aws.streams.activities import AwsActivitiesStream
 from tap_offgridflow_aws.streams.carbon import CarbonEmissionsStream, WaterAllocationStream
 from tap_offgridflow_aws.streams.line_items import CarbonExportStream, CostAndUsageStream, FocusCostsStream
@@ -24,30 +23,10 @@ if TYPE_CHECKING:
     from singer_sdk.streams import Stream
 
     from offgridflow_common.singer.batch import BatchStore
-    from tap_offgridflow_aws.client import AwsClient
 
 
-class TapOffgridflowAws(OffGridFlowTap):
+class TapOffgridflowAws(AwsTap):
     """What AWS reports about carbon, water, cost and usage."""
-
-    name = "tap-offgridflow-aws"
-    config_jsonschema = CONFIG_SCHEMA
-
-    def parse_settings(self) -> AwsSettings:
-        """The settings of this tap, made of its configuration."""
-        return parse(self.config, self.started_at, self.wrong_settings)
-
-    @cached_property
-    def settings(self) -> AwsSettings:
-        """The settings, parsed once."""
-        return self.parse_settings()
-
-    @cached_property
-    def client(self) -> AwsClient:
-        """Asks AWS, within the limits of the settings."""
-        from tap_offgridflow_aws.client import AwsClient  # noqa: PLC0415 - boto3 takes time to load, and folders need none
-
-        return AwsClient(self.settings, self.pipeline)
 
     @cached_property
     def deliveries(self) -> Deliveries:
@@ -67,13 +46,13 @@ class TapOffgridflowAws(OffGridFlowTap):
     def discover_streams(self) -> Sequence[Stream]:
         """All streams; neither credentials nor a network are needed to know them."""
         return [
-            AwsActivitiesStream(self, self),
-            CarbonEmissionsStream(self, self),
-            CarbonExportStream(self, self),
-            CostAndUsageStream(self, self),
-            DeliveriesStream(self, self),
-            FocusCostsStream(self, self),
-            WaterAllocationStream(self, self),
+            AwsActivitiesStream(self),
+            CarbonEmissionsStream(self),
+            CarbonExportStream(self),
+            CostAndUsageStream(self),
+            DeliveriesStream(self),
+            FocusCostsStream(self),
+            WaterAllocationStream(self),
         ]
 
     def batch_store(self, storage: StorageTarget) -> BatchStore:

@@ -9,55 +9,28 @@ from offgridflow_common.exports.delivery import Export
 from offgridflow_common.exports.storage import FolderStore
 from offgridflow_common.months import month_of
 from offgridflow_common.singer.deliveries import DeliveriesStream
-from offgridflow_common.singer.tap import OffGridFlowTap
+from tap_offgridflow_azure.base import AzureTap
 from tap_offgridflow_azure.blobs import blob_store
-from tap_offgridflow_azure.config_schema import CONFIG_SCHEMA
 from tap_offgridflow_azure.deliveries import AzureDeliveries
 from tap_offgridflow_azure.manifests import AzureLayout
 from tap_offgridflow_azure.report_deliveries import ReportLayout
-from tap_offgridflow_azure.settings import AzureSettings, ExportSetting, parse
 from tap_offgridflow_azure.streams.activities import AzureActivitiesStream
 from tap_offgridflow_azure.streams.carbon import CarbonEmissionsStream
 from tap_offgridflow_azure.streams.cost_query import CostQueryStream
 from tap_offgridflow_azure.streams.impact import EmissionsImpactStream
 from tap_offgridflow_azure.streams.line_items import CostDetailsStream, FocusCostsStream
 from tap_offgridflow_azure.streams.subscriptions import SubscriptionsStream
-from tap_offgridflow_azure.subscriptions import Subscriptions
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from singer_sdk.streams import Stream
 
-    from tap_offgridflow_azure.client import AzureClient
+    from tap_offgridflow_azure.settings import ExportSetting
 
 
-class TapOffgridflowAzure(OffGridFlowTap):
+class TapOffgridflowAzure(AzureTap):
     """What Azure reports about carbon, cost and usage."""
-
-    name = "tap-offgridflow-azure"
-    config_jsonschema = CONFIG_SCHEMA
-
-    def parse_settings(self) -> AzureSettings:
-        """The settings of this tap, made of its configuration."""
-        return parse(self.config, self.started_at, self.wrong_settings)
-
-    @cached_property
-    def settings(self) -> AzureSettings:
-        """The settings, parsed once."""
-        return self.parse_settings()
-
-    @cached_property
-    def client(self) -> AzureClient:
-        """Asks Azure, within the limits of the settings."""
-        from tap_offgridflow_azure.client import AzureClient  # noqa: PLC0415 - its SDK takes time to load
-
-        return AzureClient(self.settings, self.pipeline)
-
-    @cached_property
-    def subscriptions(self) -> Subscriptions:
-        """The subscriptions that are read, discovered once where the settings do not name them."""
-        return Subscriptions(self.client, self.settings)
 
     @cached_property
     def deliveries(self) -> AzureDeliveries:
@@ -81,14 +54,14 @@ class TapOffgridflowAzure(OffGridFlowTap):
     def discover_streams(self) -> Sequence[Stream]:
         """All streams; neither credentials nor a network are needed to know them."""
         return [
-            AzureActivitiesStream(self, self),
-            CarbonEmissionsStream(self, self),
-            CostDetailsStream(self, self),
-            CostQueryStream(self, self),
-            DeliveriesStream(self, self),
-            EmissionsImpactStream(self, self),
-            FocusCostsStream(self, self),
-            SubscriptionsStream(self, self),
+            AzureActivitiesStream(self),
+            CarbonEmissionsStream(self),
+            CostDetailsStream(self),
+            CostQueryStream(self),
+            DeliveriesStream(self),
+            EmissionsImpactStream(self),
+            FocusCostsStream(self),
+            SubscriptionsStream(self),
         ]
 
     def _export(self, setting: ExportSetting) -> Export:

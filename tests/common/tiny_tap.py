@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from contextlib import redirect_stdout
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from functools import partial
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import polars as pl
@@ -49,7 +49,7 @@ class Items(OffGridFlowStream):
         return (self._pending,)
 
     def _pending(self) -> Iterator[Partition]:
-        for label, blocks in self._owner.plan[self.name].items():  # type: ignore[attr-defined]
+        for label, blocks in self.tap.plan[self.name].items():  # type: ignore[attr-defined]
             if isinstance(blocks, Exception):
                 raise blocks
             if not self.bookmarks.get({"part": label}):
@@ -98,7 +98,8 @@ class TinyTap(OffGridFlowTap):
     ).to_dict()
     plan: ClassVar[Plan] = {}
 
-    def parse_settings(self) -> CommonSettings:
+    @cached_property
+    def settings(self) -> CommonSettings:
         return parse_common(self.config, NOW, self.wrong_settings)
 
     def discover_streams(self) -> list[OffGridFlowStream]:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import abc
 from functools import cached_property, partial
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 import polars as pl
 
 from offgridflow_common.activity import ACTIVITY_COLUMNS
 from offgridflow_common.activity_mapping import Mapping
 from offgridflow_common.singer.reading import (
-    ExportSource,
     Reading,
     delivery_blocks,
     is_new,
@@ -25,12 +24,12 @@ from offgridflow_common.usage import UsageSource, merge_groups, usage_activities
 if TYPE_CHECKING:
     import collections.abc
     from collections.abc import Callable, Iterable, Iterator, Sequence
-    from datetime import datetime
 
     from offgridflow_common.exports.delivery import Delivery, Export, Manifest
     from offgridflow_common.exports.table import Table
-    from offgridflow_common.settings import CommonSettings
-    from offgridflow_common.singer.tap import OffGridFlowTap
+    from offgridflow_common.singer.export_tap import ExportTap
+
+ExportTapT = TypeVar("ExportTapT", bound="ExportTap")
 
 #: Rows that are grouped at once: few columns, so a block may be larger than one that is written.
 _GROUP_ROWS = 50_000
@@ -42,21 +41,7 @@ _NAMES_SHOWN = 10
 _BLOCKS_AT_ONCE = 2
 
 
-class ActivitySource(ExportSource, Protocol):
-    """What activities are made of: the exports of a run, and how it wants them."""
-
-    @property
-    def settings(self) -> CommonSettings:
-        """The settings, parsed once."""
-        ...
-
-    @property
-    def started_at(self) -> datetime:
-        """When the run began (aware, UTC): the moment that all its rows share."""
-        ...
-
-
-class ActivitiesStream(OffGridFlowStream, abc.ABC):
+class ActivitiesStream(OffGridFlowStream[ExportTapT], abc.ABC):
     """Usage of exports, and what else a provider reports, in OffGridFlow's one schema.
 
     No usage is taken twice: where several exports cover an account's month, it comes from the one whose type
@@ -77,16 +62,6 @@ class ActivitiesStream(OffGridFlowStream, abc.ABC):
     usage_sources: ClassVar[collections.abc.Mapping[str, UsageSource]]
     tables: ClassVar[collections.abc.Mapping[str, Table]]
 
-    def __init__(self, tap: OffGridFlowTap, source: ActivitySource) -> None:
-        """Create the stream.
-
-        Args:
-            tap: The tap it belongs to.
-            source: The run that it is part of.
-        """
-        super().__init__(tap)
-        self._run = source
-
     @abc.abstractmethod
     def reported(self) -> Iterable[Callable[[], Iterator[Partition]]]:
         """What gives activities of reports, beside usage."""
@@ -97,12 +72,16 @@ class ActivitiesStream(OffGridFlowStream, abc.ABC):
 
     def feeds(self) -> Iterable[Callable[[], Iterator[Partition]]]:
         """Each source by itself: who may not ask for emissions still gets usage."""
-        return (*self._usage_feeds(), *self.reported(), self._unknown_words)
+        return (*self._usage_feeds(), *self.reported())
+
+    def conclude(self) -> None:
+        """Warn of what could not be mapped."""
+        self.mapping.report(self.logger)
 
     @cached_property
     def mapping(self) -> Mapping:
         """What turns the provider's words into OffGridFlow's."""
-        return Mapping.of(self.provider, self._run.settings)
+        return Mapping.of(self.provider, self.tap.settings)
 
     def deliveries(
         self,
@@ -124,7 +103,7 @@ class ActivitiesStream(OffGridFlowStream, abc.ABC):
             and self._others_have_read(manifest)
         )
         return pending_deliveries(
-            self._run.deliveries, due, self.bookmarks, read, self.logger, verified_first=True
+            self.tap.deliveries, due, self.bookmarks, read, self.logger, verified_first=True
         )
 
     def _others_have_read(self, manifest: Manifest) -> bool:
@@ -135,7 +114,7 @@ class ActivitiesStream(OffGridFlowStream, abc.ABC):
         """
         waiting_for = [
             stream.name
-            for stream in readers_of(manifest, self._owner.streams.values())
+            for stream in readers_of(manifest, self.tap.streams.values())
             if stream is not self and stream.bookmarks.reading_of(manifest) is None
         ]
         if waiting_for:
@@ -147,7 +126,7 @@ class ActivitiesStream(OffGridFlowStream, abc.ABC):
     ) -> Iterator[pl.DataFrame]:
         """Some columns of all rows of a delivery."""
         blocks = delivery_blocks(
-            self._run,
+            self.tap.spool,
             delivery,
             table,
             columns,
@@ -168,7 +147,7 @@ class ActivitiesStream(OffGridFlowStream, abc.ABC):
     def _usage_of(self, export: Export, before: Sequence[Export]) -> Iterator[Partition]:
         """The deliveries of an export whose share of usage is new, or another one than it was."""
         return self.deliveries(
-            self._run.deliveries.manifests(export),
+            self.tap.deliveries.manifests(export),
             partial(self._usage, before=before),
             lambda manifest: self._payers.has_changed(manifest, self._remembered(before, manifest.period)),
         )
@@ -176,15 +155,10 @@ class ActivitiesStream(OffGridFlowStream, abc.ABC):
     def _remembered(self, exports: Iterable[Export], period: str) -> list[collections.abc.Mapping[str, Any]]:
         return [self.bookmarks.of_export(export.name, period) for export in exports]
 
-    def _unknown_words(self) -> Iterator[Partition]:
-        """Nothing to read: when all else has been read, what could not be mapped is named."""
-        self.mapping.report(self.logger)
-        return iter(())
-
     def _usage_exports(self) -> list[Export]:
         """The exports of usage, those that count first before the others."""
         rank = list(self.usage_sources)
-        exports = self._run.deliveries.of_types(frozenset(self.usage_sources))
+        exports = self.tap.deliveries.of_types(frozenset(self.usage_sources))
         return sorted(exports, key=lambda export: rank.index(export.type))
 
     @property
@@ -194,20 +168,20 @@ class ActivitiesStream(OffGridFlowStream, abc.ABC):
     def _usage(
         self, delivery: Delivery, reading: Reading, *, before: Sequence[Export]
     ) -> Iterator[pl.DataFrame]:
-        grain = self._run.settings.activity_grain
+        grain = self.tap.settings.activity_grain
         source = self.usage_sources[delivery.export.type]
         table = self.tables[delivery.export.type].requiring(source.required)
         taken = self._payers.taken(self._remembered(before, delivery.period))
         blocks = self.blocks(delivery, table, source.columns, reading)
         found = merge_groups(usage_groups(block.lazy(), source, grain).collect() for block in blocks)
         if found is None:
-            reading.notes |= self._payers.notes((), (), taken, self._run.started_at)
+            reading.notes |= self._payers.notes((), (), taken, self.tap.started_at)
             return
         self._warn_of_unknown_payers(found, delivery)
         names = (pl.col("payer_id"), pl.format("{}/{}", "payer_id", "account_id"))
         groups = self.leave_out(with_owners(found), names, taken, delivery)
         share = groups["owner"].unique()
-        reading.notes |= self._payers.notes(share, found["payer_id"].unique(), taken, self._run.started_at)
+        reading.notes |= self._payers.notes(share, found["payer_id"].unique(), taken, self.tap.started_at)
         if negative := groups.filter(pl.col("quantity") < 0).height:
             self.logger.warning(
                 "%s: %d of %d groups of usage are negative in sum and make no activity",
@@ -216,7 +190,7 @@ class ActivitiesStream(OffGridFlowStream, abc.ABC):
                 groups.height,
             )
         activities = usage_activities(
-            groups, source, delivery, self.mapping, grain=grain, retrieved_at=self._run.started_at
+            groups, source, delivery, self.mapping, grain=grain, retrieved_at=self.tap.started_at
         )
         yield activities.select(self.wanted)
 

@@ -10,6 +10,7 @@ import polars as pl
 from offgridflow_common.columns import Column, Kind, polars_schema
 from offgridflow_common.errors import DeliveryUnderWay, SourceChanged
 from offgridflow_common.singer.bookmarks import size_of
+from offgridflow_common.singer.export_tap import ExportTap
 from offgridflow_common.singer.reading import readers_of
 from offgridflow_common.singer.streams import OffGridFlowStream, Partition
 
@@ -18,11 +19,9 @@ if TYPE_CHECKING:
     from typing import Any
 
     from offgridflow_common.exports.delivery import Export, Manifest
-    from offgridflow_common.singer.reading import ExportSource
-    from offgridflow_common.singer.tap import OffGridFlowTap
 
 
-class DeliveriesStream(OffGridFlowStream):
+class DeliveriesStream(OffGridFlowStream[ExportTap]):
     """A row for each delivery that all selected streams have read to its end."""
 
     name = "deliveries"
@@ -40,19 +39,9 @@ class DeliveriesStream(OffGridFlowStream):
         Column("rows", Kind.INTEGER, "Rows in all data files; null if no selected stream reads them."),
     )
 
-    def __init__(self, tap: OffGridFlowTap, source: ExportSource) -> None:
-        """Create the stream.
-
-        Args:
-            tap: The tap it belongs to.
-            source: Where the tap's exports come from.
-        """
-        super().__init__(tap)
-        self._source = source
-
     def feeds(self) -> Iterable[Callable[[], Iterator[Partition]]]:
         """Each export by itself: one that cannot be listed keeps no other from being told."""
-        exports = self._source.deliveries.exports
+        exports = self.tap.deliveries.exports
         if not exports:
             self.log("skipped: no export is configured")
         return [partial(self._pending_of, export) for export in exports]
@@ -61,7 +50,7 @@ class DeliveriesStream(OffGridFlowStream):
         """The deliveries of an export, in the order of their delivery."""
         ready = [
             (manifest, readings)
-            for manifest in self._source.deliveries.manifests(export)
+            for manifest in self.tap.deliveries.manifests(export)
             if self.bookmarks.reading_of(manifest) is None
             and (readings := self._readings(manifest)) is not None
         ]
@@ -71,7 +60,7 @@ class DeliveriesStream(OffGridFlowStream):
 
     def _readings(self, manifest: Manifest) -> list[Mapping[str, Any]] | None:
         """What the selected streams have read of a delivery; None if one of them is not done."""
-        readers = readers_of(manifest, self._owner.streams.values())
+        readers = readers_of(manifest, self.tap.streams.values())
         readings = [reader.bookmarks.reading_of(manifest) for reader in readers]
         if any(reading is None for reading in readings):
             return None
@@ -85,7 +74,7 @@ class DeliveriesStream(OffGridFlowStream):
         size = next((reading for reading in readings if "files" in reading), None)
         if size is None:
             try:
-                size = size_of(self._source.deliveries.open(manifest))
+                size = size_of(self.tap.deliveries.open(manifest))
             except (SourceChanged, DeliveryUnderWay) as error:
                 self.log("%s is told by the next run: %s", manifest.label, error.got)
                 return None

@@ -9,8 +9,8 @@ import polars as pl
 
 from offgridflow_common.columns import Column, Kind
 from offgridflow_common.exports.table import EXTRA, ROW_NUMBER, Table
+from offgridflow_common.singer.export_tap import ExportTap
 from offgridflow_common.singer.reading import (
-    ExportSource,
     Reading,
     delivery_blocks,
     is_new,
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from offgridflow_common.exports.delivery import Delivery, Export, Manifest
-    from offgridflow_common.singer.tap import OffGridFlowTap
 
 #: What places a line item: its delivery, and its place therein. The first four are its key.
 PLACE = (
@@ -38,7 +37,7 @@ PLACE = (
 UNKNOWN_COLUMNS = Column(EXTRA, Kind.OBJECT, "Columns that this version of the tap does not know.")
 
 
-class LineItemStream(OffGridFlowStream):
+class LineItemStream(OffGridFlowStream[ExportTap]):
     """A stream with a row for each row of an export's files.
 
     A subclass declares ``name`` and ``tables``: what the exports of each type hold, all of which have the
@@ -52,16 +51,6 @@ class LineItemStream(OffGridFlowStream):
     replication_key = "delivered_at"
     selected_by_default = False
 
-    def __init__(self, tap: OffGridFlowTap, source: ExportSource) -> None:
-        """Create the stream.
-
-        Args:
-            tap: The tap it belongs to.
-            source: Where the tap's exports come from.
-        """
-        super().__init__(tap)
-        self._source = source
-
     def __init_subclass__(cls) -> None:
         """Derive the stream's columns from its tables."""
         super().__init_subclass__()
@@ -74,14 +63,14 @@ class LineItemStream(OffGridFlowStream):
 
     def feeds(self) -> Iterable[Callable[[], Iterator[Partition]]]:
         """Each export by itself: what is wrong with one keeps no other from being read."""
-        exports = self._source.deliveries.of_types(self.export_types)
+        exports = self.tap.deliveries.of_types(self.export_types)
         if not exports:
             self.log("skipped: no export of type %s is configured", " or ".join(sorted(self.export_types)))
         return [partial(self._pending_of, export) for export in exports]
 
     def _pending_of(self, export: Export) -> Iterator[Partition]:
         """The periods of an export with a new delivery."""
-        deliveries = self._source.deliveries
+        deliveries = self.tap.deliveries
         manifests = (
             manifest
             for manifest in deliveries.manifests(export)
@@ -97,7 +86,7 @@ class LineItemStream(OffGridFlowStream):
     def _read(self, delivery: Delivery, reading: Reading) -> Iterator[pl.DataFrame]:
         table = self.tables[delivery.export.type]
         blocks = delivery_blocks(
-            self._source,
+            self.tap.spool,
             delivery,
             table,
             self._from_file,

@@ -46,20 +46,6 @@ class DeliveryReader(Protocol):
         ...
 
 
-class ExportSource(Protocol):
-    """Where a tap's exports come from."""
-
-    @property
-    def deliveries(self) -> Deliveries:
-        """The deliveries of all configured exports."""
-        ...
-
-    @property
-    def spool(self) -> Spool:
-        """Where export files are kept while they are read."""
-        ...
-
-
 @dataclass(slots=True)
 class Reading:
     """How far a delivery is read.
@@ -131,7 +117,7 @@ def pending_deliveries(  # noqa: PLR0913 - which, how, and what is known of them
 
 
 def delivery_blocks(  # noqa: PLR0913 - what, of which files, into which columns, and who is told
-    source: ExportSource,
+    spool: Spool,
     delivery: Delivery,
     table: Table,
     columns: Sequence[str],
@@ -145,7 +131,7 @@ def delivery_blocks(  # noqa: PLR0913 - what, of which files, into which columns
     """The rows of a delivery's files that are still to be read: the file's number from 1, and a block.
 
     Args:
-        source: Where the files are kept while they are read.
+        spool: Where the files are kept while they are read.
         delivery: What is read.
         table: What its files should contain.
         columns: The columns wanted, as :class:`~offgridflow_common.exports.table.Plan` takes them.
@@ -169,7 +155,7 @@ def delivery_blocks(  # noqa: PLR0913 - what, of which files, into which columns
         total_files=len(files),
         total_bytes=sum(file.size for file in files),
     ) as progress:
-        for info, path in zip(files, source.spool.files(store, files), strict=True):
+        for info, path in zip(files, spool.files(store, files), strict=True):
             blocks = read_blocks(
                 path, table, columns, where=store.uri(info.key), block_rows=block_rows, at_once=at_once
             )

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import abc
 import time
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, cast
 
 from singer_sdk.exceptions import AbortedSyncFailedException, AbortedSyncPausedException
 from singer_sdk.mapper import SameRecordTransform
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 
 
 T = TypeVar("T")
+TapT = TypeVar("TapT", bound="OffGridFlowTap")
 
 #: What ends the run, or a dry run, rather than one stream.
 _ENDINGS = (AbortedSyncFailedException, AbortedSyncPausedException, OutputLost)
@@ -55,24 +57,27 @@ class Partition:
     acknowledge: Callable[[int], None]
 
 
-class OffGridFlowStream(Stream, abc.ABC):
+class OffGridFlowStream(Stream, abc.ABC, Generic[TapT]):
     """A stream that is declared by its columns and reads partitions.
 
     A subclass declares ``name``, ``columns``, ``primary_keys`` and ``replication_key``, and says in
     :meth:`feeds` what there is to read. Whether rows go out as blocks or, where stream maps, flattening
     or ``--test`` ask for it, one by one, is decided here; both give the same records.
+
+    Attributes:
+        tap: The tap it belongs to: what was asked for, and who is asked.
     """
 
     columns: ClassVar[tuple[Column, ...]]
 
-    def __init__(self, tap: OffGridFlowTap) -> None:
+    def __init__(self, tap: TapT) -> None:
         """Create the stream.
 
         Args:
             tap: The tap it belongs to.
         """
         super().__init__(tap, schema=json_schema(self.columns))
-        self._owner = tap
+        self.tap = tap
         self._rows_out = 0
 
     @abc.abstractmethod
@@ -81,6 +86,9 @@ class OffGridFlowStream(Stream, abc.ABC):
 
         A later partition, and a later feed, may depend on what an earlier one brought.
         """
+
+    def conclude(self) -> None:
+        """Say what there is to say when all feeds have been read."""
 
     @cached_property
     def wanted(self) -> list[str]:
@@ -127,7 +135,7 @@ class OffGridFlowStream(Stream, abc.ABC):
     ) -> Iterator[tuple[BaseBatchFileEncoding, list[str]]]:
         """Write all pending partitions to files, each of which goes out as a BATCH message."""
         del context
-        store = self._owner.batch_store(batch_config.storage)
+        store = self.tap.batch_store(batch_config.storage)
         files = BatchFiles(f"{self.tap_name}--{self.name}", batch_config, store)
         self.block_rows = batch_rows(self.config, len(self.wanted))
 
@@ -153,29 +161,25 @@ class OffGridFlowStream(Stream, abc.ABC):
     def _sync_partitions(
         self, write: Callable[[pl.DataFrame], Iterator[T]], *, write_state: bool = True
     ) -> Generator[T, Any, Any]:
-        """Read all pending partitions and write their frames; the one place where errors end."""
+        """Read all pending partitions and write their frames."""
         if self.replication_method == REPLICATION_FULL_TABLE:
             self.stream_state.clear()
-        telemetry = self._owner.telemetry
+        telemetry = self.tap.telemetry
         with telemetry.log_context(stream_name=self.name), telemetry.span("stream", stream=self.name):
             for feed in self._known_feeds():
-                try:
+                with self._noting_failure():
                     for partition in feed():
                         yield from self._sync_partition(partition, write, write_state=write_state)
-                except _ENDINGS:
-                    raise
-                except Exception as error:  # noqa: BLE001 - see above
-                    self._note_failure(error)
+            with self._noting_failure():
+                self.conclude()
         if write_state:
             self._write_state_now()
 
     def _known_feeds(self) -> Iterable[Callable[[], Iterator[Partition]]]:
         """The feeds; to know them, the provider may have to be asked."""
-        try:
+        with self._noting_failure():
             return self.feeds()
-        except Exception as error:  # noqa: BLE001 - as for what the feeds give
-            self._note_failure(error)
-            return ()
+        return ()
 
     def _sync_partition(
         self, partition: Partition, write: Callable[[pl.DataFrame], Iterator[T]], *, write_state: bool
@@ -190,7 +194,7 @@ class OffGridFlowStream(Stream, abc.ABC):
 
     def _frames(self, partition: Partition) -> Iterator[pl.DataFrame]:
         """The frames of a partition; it is acknowledged when the last one has been written."""
-        telemetry = self._owner.telemetry
+        telemetry = self.tap.telemetry
         started = time.monotonic()
         rows = largest = 0
         with (
@@ -226,11 +230,11 @@ class OffGridFlowStream(Stream, abc.ABC):
             and not maps[0].flattening_enabled
             and not nested_deselected
             and self._stream_version is None
-            and isinstance(self._owner.message_writer, BlockWriter)
+            and isinstance(self.tap.message_writer, BlockWriter)
         )
 
     def _write_block(self, frame: pl.DataFrame) -> None:
-        writer = cast("BlockWriter", self._owner.message_writer)
+        writer = cast("BlockWriter", self.tap.message_writer)
         writer.write_lines(render_records(self.name, frame, datetime.now(UTC)))
 
     def _write_rows(self, frame: pl.DataFrame, *, write_messages: bool) -> Iterator[dict[str, Any]]:
@@ -245,12 +249,22 @@ class OffGridFlowStream(Stream, abc.ABC):
         self.state_manager.is_flushed = False
         self._write_state_message()
 
+    @contextmanager
+    def _noting_failure(self) -> Iterator[None]:
+        """The one place where errors end: what is wrong with a feed keeps no other from being read."""
+        try:
+            yield
+        except _ENDINGS:
+            raise
+        except Exception as error:  # noqa: BLE001 - see above
+            self._note_failure(error)
+
     def _note_failure(self, error: Exception) -> None:
         """Note why the stream ends here. The other streams still run; a dry run ends at once."""
         known = error if isinstance(error, OffGridFlowError) else _unexpected(self.name, error)
         if self.ABORT_AT_RECORD_COUNT is not None:
             raise known from error
-        self._owner.failures.setdefault(self.name, known)
+        self.tap.failures.setdefault(self.name, known)
         self.logger.error(
             "%s",
             known,

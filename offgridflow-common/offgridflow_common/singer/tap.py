@@ -19,7 +19,6 @@ from singer_sdk.exceptions import ConfigValidationError
 
 from offgridflow_common.environment import settings_in
 from offgridflow_common.errors import OutputLost
-from offgridflow_common.exports.spool import Spool
 from offgridflow_common.observability import Telemetry, install_log_context
 from offgridflow_common.pipeline import RequestPipeline
 from offgridflow_common.rate_limit import TokenBucket
@@ -98,9 +97,10 @@ class OffGridFlowTap(Tap, abc.ABC):
         if options.get("validate_config", True):
             _ = self.settings
 
+    @property
     @abc.abstractmethod
-    def parse_settings(self) -> CommonSettings:
-        """The settings of this tap, made of its configuration.
+    def settings(self) -> CommonSettings:
+        """The settings of this tap, made of its configuration once.
 
         Raises:
             ConfigValidationError: Settings are wrong; all that is wrong is reported at once.
@@ -111,11 +111,6 @@ class OffGridFlowTap(Tap, abc.ABC):
         """A message for each setting that this tap does not know, and for what the SDK does not check."""
         known = known_settings(type(self)) | {"emit_activate_version_messages"}
         return unknown_settings(self.config, known) + batch_errors(self.config.get("batch_config"))
-
-    @cached_property
-    def settings(self) -> CommonSettings:
-        """The settings, parsed once."""
-        return self.parse_settings()
 
     @cached_property
     def telemetry(self) -> Telemetry:
@@ -137,11 +132,6 @@ class OffGridFlowTap(Tap, abc.ABC):
             telemetry=self.telemetry,
             cancel=self.cancel,
         )
-
-    @cached_property
-    def spool(self) -> Spool:
-        """Where export files are kept while they are read; removed at the end of the run."""
-        return self.resources.enter_context(Spool(self.settings.spool_dir, self.settings.spool_max_bytes))
 
     @property
     def streams(self) -> dict[str, Stream]:

@@ -21,6 +21,7 @@ from tap_offgridflow_aws.activities.reported import (
     water_activities,
 )
 from tap_offgridflow_aws.activities.usage import USAGE_SOURCES
+from tap_offgridflow_aws.base import AwsTap
 from tap_offgridflow_aws.reports import EMISSIONS, WATER, Report
 from tap_offgridflow_aws.streams.carbon import report_partitions
 from tap_offgridflow_aws.tables import BY_EXPORT_TYPE, CARBON_EXPORT
@@ -31,13 +32,11 @@ if TYPE_CHECKING:
     from offgridflow_common.exports.delivery import Delivery, Export, Manifest
     from offgridflow_common.singer.reading import Reading
     from offgridflow_common.singer.streams import Partition
-    from offgridflow_common.singer.tap import OffGridFlowTap
-    from tap_offgridflow_aws.source import AwsSource
 
 _CARBON = frozenset({"carbon"})
 
 
-class AwsActivitiesStream(ActivitiesStream):
+class AwsActivitiesStream(ActivitiesStream[AwsTap]):
     """Emissions, water and usage, each from its own source, period by period.
 
     No fact is taken twice. Where a carbon export is configured, emissions come from it, of each month those
@@ -51,15 +50,13 @@ class AwsActivitiesStream(ActivitiesStream):
     usage_sources = USAGE_SOURCES
     tables = BY_EXPORT_TYPE
 
-    def __init__(self, tap: OffGridFlowTap, source: AwsSource) -> None:
+    def __init__(self, tap: AwsTap) -> None:
         """Create the stream.
 
         Args:
             tap: The tap it belongs to.
-            source: The run that it is part of.
         """
-        super().__init__(tap, source)
-        self._source = source
+        super().__init__(tap)
         #: Why carbon exports cannot be listed, by their names.
         self._unlisted: dict[str, OffGridFlowError] = {}
 
@@ -77,7 +74,7 @@ class AwsActivitiesStream(ActivitiesStream):
         return self._report(WATER, water_activities)
 
     def _emissions(self) -> Iterator[Partition]:
-        if not self._source.deliveries.of_types(_CARBON):
+        if not self.tap.deliveries.of_types(_CARBON):
             yield from self._report(EMISSIONS, emission_activities)
             return
         yield from self.deliveries(
@@ -106,7 +103,7 @@ class AwsActivitiesStream(ActivitiesStream):
     def _emission_manifests(self) -> list[Manifest]:
         """Of each carbon export and month the newest model version; in a month, newer ones come first."""
         newest: dict[tuple[str, str], Manifest] = {}
-        for export in self._source.deliveries.of_types(_CARBON):
+        for export in self.tap.deliveries.of_types(_CARBON):
             for manifest in self._listed(export):
                 key = (manifest.period, export.name)
                 newest[key] = max(newest.get(key, manifest), manifest, key=_version)
@@ -118,20 +115,20 @@ class AwsActivitiesStream(ActivitiesStream):
         if export.name in self._unlisted:
             return []
         try:
-            return self._source.deliveries.manifests(export)
+            return self.tap.deliveries.manifests(export)
         except OffGridFlowError as error:
             self._unlisted[export.name] = error
             return []
 
     def _report(self, report: Report, make: Callable[..., pl.DataFrame]) -> Iterator[Partition]:
-        shape = partial(make, mapping=self.mapping, retrieved_at=self._source.started_at)
+        shape = partial(make, mapping=self.mapping, retrieved_at=self.tap.started_at)
         return report_partitions(
-            report, self._source, self.bookmarks, lambda rows: shape(rows).select(self.wanted)
+            report, self.tap, self.bookmarks, lambda rows: shape(rows).select(self.wanted)
         )
 
     def _exported_emissions(self, delivery: Delivery, reading: Reading) -> Iterator[pl.DataFrame]:
         taken = self._accounts.taken(self._before(delivery.manifest))
-        reading.notes |= self._accounts.notes((), (), taken, self._source.started_at)
+        reading.notes |= self._accounts.notes((), (), taken, self.tap.started_at)
         blocks = list(self.blocks(delivery, CARBON_EXPORT, CARBON_EXPORT_COLUMNS, reading))
         if not blocks:
             return
@@ -146,8 +143,8 @@ class AwsActivitiesStream(ActivitiesStream):
         accounts = told["usage_account_id"].unique()
         rows = self.leave_out(told, (pl.col("usage_account_id"),), taken, delivery)
         share = rows["usage_account_id"].unique()
-        reading.notes |= self._accounts.notes(share, accounts, taken, self._source.started_at)
-        activities = carbon_export_activities(rows, delivery, self.mapping, self._source.started_at)
+        reading.notes |= self._accounts.notes(share, accounts, taken, self.tap.started_at)
+        activities = carbon_export_activities(rows, delivery, self.mapping, self.tap.started_at)
         yield activities.select(self.wanted)
 
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from offgridflow_common.singer.periods import History, VersionedPeriods
 from offgridflow_common.singer.streams import OffGridFlowStream, Partition
+from tap_offgridflow_aws.base import AwsTap
 from tap_offgridflow_aws.reports import EMISSIONS, WATER, Report
 
 if TYPE_CHECKING:
@@ -15,13 +16,11 @@ if TYPE_CHECKING:
 
     from offgridflow_common.months import Period
     from offgridflow_common.singer.bookmarks import Bookmarks
-    from offgridflow_common.singer.tap import OffGridFlowTap
-    from tap_offgridflow_aws.source import AwsSource
 
 
 def report_partitions(
     report: Report,
-    source: AwsSource,
+    tap: AwsTap,
     bookmarks: Bookmarks,
     shape: Callable[[pl.DataFrame], pl.DataFrame],
 ) -> Iterator[Partition]:
@@ -29,11 +28,11 @@ def report_partitions(
 
     Args:
         report: The report.
-        source: Its window, its lookback, its client and its beginning.
+        tap: Its window, its lookback, its client and its beginning.
         bookmarks: Where it is remembered what was read; the report has a partition of its own there.
         shape: Makes rows of the stream of the report's rows.
     """
-    settings = source.settings
+    settings = tap.settings
     context = {"source": report.source}
     plan = VersionedPeriods(
         History(
@@ -49,7 +48,7 @@ def report_partitions(
         versions: set[str] = set()
 
         def blocks(period: Period = period, versions: set[str] = versions) -> Iterator[pl.DataFrame]:
-            rows = report.read(source.client, period, source.started_at)
+            rows = report.read(tap.client, period, tap.started_at)
             versions.update(rows["model_version"])
             yield shape(rows)
 
@@ -59,30 +58,18 @@ def report_partitions(
         yield Partition(label=f"{report.source} {period.label}", blocks=blocks, acknowledge=acknowledge)
 
 
-class _ReportStream(OffGridFlowStream):
+class _ReportStream(OffGridFlowStream[AwsTap]):
     report: Report
 
     primary_keys = ("period_start", "account_id", "region", "service")
     replication_key = "period_start"
-
-    def __init__(self, tap: OffGridFlowTap, source: AwsSource) -> None:
-        """Create the stream.
-
-        Args:
-            tap: The tap it belongs to.
-            source: The run that it is part of.
-        """
-        super().__init__(tap)
-        self._source = source
 
     def feeds(self) -> Iterable[Callable[[], Iterator[Partition]]]:
         """The periods that are new or may have changed."""
         return (self._pending,)
 
     def _pending(self) -> Iterator[Partition]:
-        return report_partitions(
-            self.report, self._source, self.bookmarks, lambda rows: rows.select(self.wanted)
-        )
+        return report_partitions(self.report, self.tap, self.bookmarks, lambda rows: rows.select(self.wanted))
 
 
 class CarbonEmissionsStream(_ReportStream):

@@ -11,6 +11,7 @@ from offgridflow_common.months import iso_text
 from offgridflow_common.singer.activities import ActivitiesStream
 from tap_offgridflow_azure.activities.reported import carbon_activities, impact_activities
 from tap_offgridflow_azure.activities.usage import USAGE_SOURCES
+from tap_offgridflow_azure.base import AzureTap
 from tap_offgridflow_azure.carbon import SOURCE as CARBON
 from tap_offgridflow_azure.streams.carbon import carbon_partitions
 from tap_offgridflow_azure.streams.impact import impact_partitions
@@ -22,14 +23,12 @@ if TYPE_CHECKING:
     import polars as pl
 
     from offgridflow_common.singer.streams import Partition
-    from offgridflow_common.singer.tap import OffGridFlowTap
-    from tap_offgridflow_azure.source import AzureSource
 
 #: Where it is remembered from which month on emissions come from Carbon Optimization.
 _BEGIN = {"source": CARBON}
 
 
-class AzureActivitiesStream(ActivitiesStream):
+class AzureActivitiesStream(ActivitiesStream[AzureTap]):
     """Emissions and usage, each from its own source, period by period.
 
     No fact is taken twice. Emissions come from the Carbon Optimization API, and of the months before it from
@@ -41,15 +40,13 @@ class AzureActivitiesStream(ActivitiesStream):
     usage_sources = USAGE_SOURCES
     tables = BY_EXPORT_TYPE
 
-    def __init__(self, tap: OffGridFlowTap, source: AzureSource) -> None:
+    def __init__(self, tap: AzureTap) -> None:
         """Create the stream.
 
         Args:
             tap: The tap it belongs to.
-            source: The run that it is part of.
         """
-        super().__init__(tap, source)
-        self._source = source
+        super().__init__(tap)
         self._first_out: datetime | None = None
 
     def reported(self) -> Iterable[Callable[[], Iterator[Partition]]]:
@@ -57,8 +54,8 @@ class AzureActivitiesStream(ActivitiesStream):
         return (self._carbon, self._impact)
 
     def _carbon(self) -> Iterator[Partition]:
-        make = partial(carbon_activities, mapping=self.mapping, retrieved_at=self._source.started_at)
-        months = carbon_partitions(self._source, self.bookmarks, self.mapping.regions, self.logger, make)
+        make = partial(carbon_activities, mapping=self.mapping, retrieved_at=self.tap.started_at)
+        months = carbon_partitions(self.tap, self.bookmarks, self.mapping.regions, self.logger, make)
         for month in months:
             yield replace(
                 month, blocks=partial(self._whole, month), acknowledge=partial(self._acknowledge, month)
@@ -71,11 +68,11 @@ class AzureActivitiesStream(ActivitiesStream):
             yield from made.select(self.wanted).iter_slices(self.block_rows)
 
     def _impact(self) -> Iterator[Partition]:
-        if not self._source.settings.impact_instance_id:
+        if not self.tap.settings.impact_instance_id:
             return iter(())
-        make = partial(impact_activities, mapping=self.mapping, retrieved_at=self._source.started_at)
+        make = partial(impact_activities, mapping=self.mapping, retrieved_at=self.tap.started_at)
         return impact_partitions(
-            self._source,
+            self.tap,
             self.bookmarks,
             self.mapping.regions,
             lambda rows: make(rows).select(self.wanted),

@@ -8,7 +8,7 @@ from offgridflow_common.errors import BadRequestError, ContractBroken, NotFoundE
 from offgridflow_common.months import Period, add_months, iso_text
 from offgridflow_common.singer.streams import Partition
 from tap_offgridflow_azure.carbon import COLUMNS, KEY, MOST_ROWS, SOURCE, CarbonReports, computed_months
-from tap_offgridflow_azure.streams.base import RegionalStream
+from tap_offgridflow_azure.streams.regional import RegionalStream
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 
     from offgridflow_common.regions import RegionMapper
     from offgridflow_common.singer.bookmarks import Bookmarks
-    from tap_offgridflow_azure.source import AzureSource
+    from tap_offgridflow_azure.base import AzureTap
 
 
 def carbon_partitions(
-    source: AzureSource,
+    tap: AzureTap,
     bookmarks: Bookmarks,
     regions: RegionMapper,
     logger: Logger,
@@ -34,7 +34,7 @@ def carbon_partitions(
     month that is out, only shows what was missed when months leave the API.
 
     Args:
-        source: Its window, its subscriptions, its client and its beginning.
+        tap: Its window, its subscriptions, its client and its beginning.
         bookmarks: Where it is remembered what was read.
         regions: Tells regions by their names.
         logger: Told of what could not be read.
@@ -44,8 +44,8 @@ def carbon_partitions(
         PermissionDenied: Subscriptions denied access, and the settings want to know.
         ContractBroken: The API ended reports before all rows were there.
     """
-    reports = CarbonReports(source.client, source.settings.carbon_category, regions, source.started_at)
-    reading = _Reading(source, reports, bookmarks, logger)
+    reports = CarbonReports(tap.client, tap.settings.carbon_category, regions, tap.started_at)
+    reading = _Reading(tap, reports, bookmarks, logger)
     for month in reading.months():
 
         def blocks(month: Period = month) -> Iterator[pl.DataFrame]:
@@ -62,10 +62,8 @@ def carbon_partitions(
 class _Reading:
     """Which months to read, what was read, and what could not be."""
 
-    def __init__(
-        self, source: AzureSource, reports: CarbonReports, bookmarks: Bookmarks, logger: Logger
-    ) -> None:
-        self._source = source
+    def __init__(self, tap: AzureTap, reports: CarbonReports, bookmarks: Bookmarks, logger: Logger) -> None:
+        self._tap = tap
         self._reports = reports
         self._bookmarks = bookmarks
         self._logger = logger
@@ -75,14 +73,14 @@ class _Reading:
         """The months to read, oldest first: those that the API has, within the window."""
         available = self._reports.months()
         if available is None:
-            available = self._computed = computed_months(self._source.started_at)
+            available = self._computed = computed_months(self._tap.started_at)
             self._logger.info(
                 "which months there are may not be asked; reading those that should be there, %s to %s",
                 available[0].label,
                 available[-1].label,
             )
         self._warn_of_gaps(available[0])
-        settings = self._source.settings
+        settings = self._tap.settings
         start = settings.start or available[0].start
         wanted = [month for month in available if start <= month.start < settings.end]
         if not wanted:
@@ -97,7 +95,7 @@ class _Reading:
         """The rows of a month; none where it was computed, as the first or the last, and is not there."""
         is_there = False
         try:
-            for rows in self._reports.emissions(month, self._source.subscriptions.ids):
+            for rows in self._reports.emissions(month, self._tap.subscriptions.ids):
                 is_there = True
                 yield rows
         except (BadRequestError, NotFoundError) as error:
@@ -110,7 +108,7 @@ class _Reading:
         if not rows and self._computed:
             return
         cut = {question.subscriptions[0] for question in self._reports.cut if question.month == month}
-        for subscription in self._source.subscriptions.ids:
+        for subscription in self._tap.subscriptions.ids:
             context = _context(subscription)
             newest = self._bookmarks.get(context).get("replication_key_value", "")
             unread = subscription in self._reports.denied or subscription in cut
@@ -133,24 +131,24 @@ class _Reading:
             )
 
     def _report(self, denied: Mapping[str, str]) -> None:
-        subscriptions = self._source.subscriptions
+        subscriptions = self._tap.subscriptions
         names = "; ".join(f"{subscriptions.label(one)}: {reason}" for one, reason in denied.items())
         error = PermissionDenied(
             asked=f"reading emissions of {len(subscriptions.ids)} subscriptions",
             got=f"{len(denied)} denied access: {names}",
             do="grant Carbon Optimization Reader on them, or set fail_on_denied to false; the others are out",
         )
-        if self._source.settings.fail_on_denied:
+        if self._tap.settings.fail_on_denied:
             raise error
         self._logger.warning("%s", error)
 
     def _warn_of_gaps(self, oldest: Period) -> None:
         """Warn of months that left the API before they were read."""
-        start = self._source.settings.start
+        start = self._tap.settings.start
         if start and start >= oldest.start:
             return
         before = iso_text(add_months(oldest.start, -1))
-        newest = {one: self._bookmarks.get(_context(one)) for one in self._source.subscriptions.ids}
+        newest = {one: self._bookmarks.get(_context(one)) for one in self._tap.subscriptions.ids}
         lost = [one for one, known in newest.items() if known and known["replication_key_value"] < before]
         if lost:
             self._logger.warning(
@@ -173,10 +171,10 @@ class CarbonEmissionsStream(RegionalStream):
     replication_key = "period_start"
 
     def feeds(self) -> Iterable[Callable[[], Iterator[Partition]]]:
-        """All months that the API has; then the regions that are not known."""
-        return (self._pending, self.unknown_regions)
+        """All months that the API has."""
+        return (self._pending,)
 
     def _pending(self) -> Iterator[Partition]:
         yield from carbon_partitions(
-            self.source, self.bookmarks, self.regions, self.logger, lambda rows: rows.select(self.wanted)
+            self.tap, self.bookmarks, self.regions, self.logger, lambda rows: rows.select(self.wanted)
         )

@@ -11,15 +11,14 @@ from offgridflow_common.months import MONTH, Period, add_months, floor, iso_text
 from offgridflow_common.singer.periods import History, VersionedPeriods
 from offgridflow_common.singer.streams import Partition
 from tap_offgridflow_azure.cost_query import COLUMNS, KEY, SETTLING, CostQueries, Days
-from tap_offgridflow_azure.streams.base import RegionalStream
+from tap_offgridflow_azure.streams.regional import RegionalStream
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     import polars as pl
 
-    from offgridflow_common.singer.tap import OffGridFlowTap
-    from tap_offgridflow_azure.source import AzureSource
+    from tap_offgridflow_azure.base import AzureTap
 
 #: Months before this one that are read where the settings name no start, and at most.
 _MONTHS_BACK = 13
@@ -41,49 +40,41 @@ class CostQueryStream(RegionalStream):
     primary_keys = (*KEY, "item_number")
     replication_key = "usage_date"
 
-    def __init__(self, tap: OffGridFlowTap, source: AzureSource) -> None:
+    def __init__(self, tap: AzureTap) -> None:
         """Create the stream.
 
         Args:
             tap: The tap it belongs to.
-            source: The run that it is part of.
         """
-        super().__init__(tap, source)
-        self._scopes: tuple[str, ...] = ()
+        super().__init__(tap)
         self._is_unanswered = False
 
     def feeds(self) -> Iterator[Callable[[], Iterator[Partition]]]:
         """Each scope by itself: one that is denied, or never answered, keeps no other from being read."""
-        yield self._find_scopes
+        settings = self.tap.settings
+        if settings.start and settings.start < self._start:
+            self.logger.warning("cost goes back to %s only, not to start_date", self._start.date())
+        scopes = settings.cost_scopes or [f"subscriptions/{one}" for one in self.tap.subscriptions.ids]
+        return self._feeds_of(scopes)
+
+    def _feeds_of(self, scopes: Iterable[str]) -> Iterator[Callable[[], Iterator[Partition]]]:
         unanswered = 0
-        for scope in self._scopes:
+        for scope in scopes:
             if unanswered == _MOST_UNANSWERED:
                 self.logger.warning("Cost Management does not answer: %s and what follows is left", scope)
                 break
             self._is_unanswered = False
             yield partial(self._pending_of, scope)
             unanswered = unanswered + 1 if self._is_unanswered else 0
-        yield self.unknown_regions
 
     @cached_property
     def _queries(self) -> CostQueries:
-        source = self.source
-        return CostQueries(
-            source.client, source.settings.cost_metric, self.regions, source.started_at, self.logger
-        )
-
-    def _find_scopes(self) -> Iterator[Partition]:
-        """Nothing to read: asks which scopes there are."""
-        source = self.source
-        given = source.settings.cost_scopes
-        self._scopes = given or tuple(f"subscriptions/{one}" for one in source.subscriptions.ids)
-        if source.settings.start and source.settings.start < self._start:
-            self.logger.warning("cost goes back to %s only, not to start_date", self._start.date())
-        return iter(())
+        tap = self.tap
+        return CostQueries(tap.client, tap.settings.cost_metric, self.regions, tap.started_at, self.logger)
 
     def _pending_of(self, scope: str) -> Iterator[Partition]:
         """The months of a scope that are new or may have changed."""
-        settings = self.source.settings
+        settings = self.tap.settings
         context = {"scope": scope.lower(), "cost_metric": settings.cost_metric}
         known = self.bookmarks.get(context)
         plan = VersionedPeriods(
@@ -102,7 +93,7 @@ class CostQueryStream(RegionalStream):
 
             def acknowledge(rows: int, month: Period = month) -> None:
                 # No cost in a month that is over is an answer, too.
-                is_over = month.end <= self.source.started_at
+                is_over = month.end <= self.tap.started_at
                 plan.acknowledge(month, rows or int(is_over), set())
 
             yield Partition(
@@ -121,11 +112,11 @@ class CostQueryStream(RegionalStream):
         text = known.get(_READ_AT) or known.get("replication_key_value")
         if text is None:
             return None
-        read_at = min(datetime.fromisoformat(text), self.source.started_at)
+        read_at = min(datetime.fromisoformat(text), self.tap.started_at)
         return floor(read_at - SETTLING, MONTH)
 
     def _blocks(self, scope: str, month: Period) -> Iterator[pl.DataFrame]:
-        end = min(month.end, self.source.settings.end)
+        end = min(month.end, self.tap.settings.end)
         days = Days(month.start.date(), (end - timedelta(microseconds=1)).date())
         try:
             for rows in self._queries.costs(scope, days):
@@ -136,6 +127,6 @@ class CostQueryStream(RegionalStream):
 
     @cached_property
     def _start(self) -> datetime:
-        this_month = floor(self.source.started_at, MONTH)
-        start = self.source.settings.start or add_months(this_month, -_MONTHS_BACK)
+        this_month = floor(self.tap.started_at, MONTH)
+        start = self.tap.settings.start or add_months(this_month, -_MONTHS_BACK)
         return max(start, add_months(this_month, -_MOST_MONTHS_BACK))

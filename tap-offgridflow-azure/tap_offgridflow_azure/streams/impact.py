@@ -8,7 +8,7 @@ from offgridflow_common.months import MONTH, Period, add_months, floor
 from offgridflow_common.singer.periods import History, VersionedPeriods
 from offgridflow_common.singer.streams import Partition
 from tap_offgridflow_azure.impact import COLUMNS, KEY, MONTHS_BACK, SOURCE, ImpactReports
-from tap_offgridflow_azure.streams.base import RegionalStream
+from tap_offgridflow_azure.streams.regional import RegionalStream
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 
     from offgridflow_common.regions import RegionMapper
     from offgridflow_common.singer.bookmarks import Bookmarks
-    from tap_offgridflow_azure.source import AzureSource
+    from tap_offgridflow_azure.base import AzureTap
 
 
 def impact_partitions(
-    source: AzureSource,
+    tap: AzureTap,
     bookmarks: Bookmarks,
     regions: RegionMapper,
     shape: Callable[[pl.DataFrame], pl.DataFrame],
@@ -31,15 +31,15 @@ def impact_partitions(
     """A partition for each month that is new or of the lookback.
 
     Args:
-        source: Its window, its lookback, its client and its beginning.
+        tap: Its window, its lookback, its client and its beginning.
         bookmarks: Where it is remembered what was read; the report has a partition of its own there.
         regions: Tells regions by their names.
         shape: Makes rows of the stream of the report's rows.
         until: Months that begin at or after this are not wanted, beside those after the window.
     """
-    settings = source.settings
+    settings = tap.settings
     context = {"source": SOURCE, "enrollment_id": settings.impact_enrollment_id or ""}
-    oldest = add_months(floor(source.started_at, MONTH), -MONTHS_BACK)
+    oldest = add_months(floor(tap.started_at, MONTH), -MONTHS_BACK)
     plan = VersionedPeriods(
         History(
             start=max(oldest, settings.start or oldest),
@@ -50,7 +50,7 @@ def impact_partitions(
         bookmarks.get(context),
         lambda values: bookmarks.set(context, values),
     )
-    reports = ImpactReports(source.client, settings, regions, source.started_at)
+    reports = ImpactReports(tap.client, settings, regions, tap.started_at)
     for month in plan.pending():
 
         def blocks(month: Period = month) -> Iterator[pl.DataFrame]:
@@ -71,13 +71,13 @@ class EmissionsImpactStream(RegionalStream):
     replication_key = "period_start"
 
     def feeds(self) -> Iterable[Callable[[], Iterator[Partition]]]:
-        """The months that are new or may have changed; then the regions that are not known."""
-        return (self._pending, self.unknown_regions)
+        """The months that are new or may have changed."""
+        return (self._pending,)
 
     def _pending(self) -> Iterator[Partition]:
-        if not self.source.settings.impact_instance_id:
+        if not self.tap.settings.impact_instance_id:
             self.log("skipped: the settings that begin with impact_ turn it on")
             return
         yield from impact_partitions(
-            self.source, self.bookmarks, self.regions, lambda rows: rows.select(self.wanted)
+            self.tap, self.bookmarks, self.regions, lambda rows: rows.select(self.wanted)
         )

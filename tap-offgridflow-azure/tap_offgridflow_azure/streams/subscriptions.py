@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from offgridflow_common.singer.streams import Partition
-from tap_offgridflow_azure.streams.base import AzureStream
+from offgridflow_common.singer.streams import OffGridFlowStream, Partition
+from tap_offgridflow_azure.base import AzureTap
 from tap_offgridflow_azure.subscriptions import COLUMNS, frame
 
 if TYPE_CHECKING:
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import polars as pl
 
 
-class SubscriptionsStream(AzureStream):
+class SubscriptionsStream(OffGridFlowStream[AzureTap]):
     """Subscriptions that are read, with their names and states as far as the tap may see them."""
 
     name = "subscriptions"
@@ -30,4 +30,4 @@ class SubscriptionsStream(AzureStream):
         yield Partition(label="subscriptions", blocks=self._blocks, acknowledge=lambda _: None)
 
     def _blocks(self) -> Iterator[pl.DataFrame]:
-        yield frame(self.source.subscriptions.all(), self.source.started_at).select(self.wanted)
+        yield frame(self.tap.subscriptions.all(), self.tap.started_at).select(self.wanted)
