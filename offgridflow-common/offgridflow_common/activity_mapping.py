@@ -22,7 +22,7 @@ GLOBAL_REGION = "global"
 
 
 @dataclass(frozen=True, slots=True)
-class Mapping:
+class ActivityMapping:
     """What turns a provider's words into OffGridFlow's, and whose activities they are."""
 
     provider: str
@@ -32,7 +32,7 @@ class Mapping:
     workspace_id: str | None
 
     @classmethod
-    def of(cls, provider: str, settings: CommonSettings) -> Mapping:
+    def of(cls, provider: str, settings: CommonSettings) -> ActivityMapping:
         """The mapping that the settings ask for."""
         return cls(
             provider=provider,
@@ -48,7 +48,7 @@ class Mapping:
         self.services.report(logger)
 
 
-def activities(facts: pl.DataFrame, mapping: Mapping) -> pl.DataFrame:
+def activities(facts: pl.DataFrame, mapping: ActivityMapping) -> pl.DataFrame:
     """Complete facts with what their services and regions mean, and make activities of them.
 
     Args:
@@ -74,13 +74,13 @@ def given_text() -> pl.Expr:
     return pl.when(text != "").then(text).name.keep()
 
 
-def with_region_ids(facts: pl.DataFrame, mapping: Mapping) -> pl.DataFrame:
+def with_region_ids(facts: pl.DataFrame, mapping: ActivityMapping) -> pl.DataFrame:
     """The facts with every spelling of a region replaced by its id; to be done before they are summed."""
     ids = {text: _region_id(mapping.regions.lookup(text), text) for text in facts["region"].unique()}
     return facts.with_columns(pl.Series("region", [ids[text] for text in facts["region"]], dtype=pl.String))
 
 
-def _with_services(facts: pl.DataFrame, mapping: Mapping) -> pl.DataFrame:
+def _with_services(facts: pl.DataFrame, mapping: ActivityMapping) -> pl.DataFrame:
     keys = [name for name in ("service_code", "usage_type", "resource_type") if name in facts.columns]
     pairs = facts.select(keys).unique()
     services = [mapping.services.lookup(*pair) for pair in pairs.iter_rows()]
@@ -97,7 +97,7 @@ def _with_services(facts: pl.DataFrame, mapping: Mapping) -> pl.DataFrame:
     )
 
 
-def _with_regions(facts: pl.DataFrame, mapping: Mapping) -> pl.DataFrame:
+def _with_regions(facts: pl.DataFrame, mapping: ActivityMapping) -> pl.DataFrame:
     names = facts.select("region").unique()
     regions = [mapping.regions.lookup(name) for name in names["region"]]
     found = names.with_columns(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import polars as pl
 
 from offgridflow_common.activity import EMISSIONS, normalise_unit
-from offgridflow_common.activity_mapping import Mapping, activities
+from offgridflow_common.activity_mapping import ActivityMapping, activities
 from offgridflow_common.errors import ContractBroken
 
 _KILOGRAMS = "kgCO2e"
@@ -41,7 +41,7 @@ def scope_facts(rows: pl.DataFrame, value: str, unit: pl.Expr, scope: int, metho
     )
 
 
-def reported_emissions(facts: pl.DataFrame, mapping: Mapping) -> pl.DataFrame:
+def reported_emissions(facts: pl.DataFrame, mapping: ActivityMapping) -> pl.DataFrame:
     """Activities of emission facts, which replace each other by account and month.
 
     Args:

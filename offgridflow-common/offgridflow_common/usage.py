@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from offgridflow_common.activity import USAGE, batch_of, normalise_unit
-from offgridflow_common.activity_mapping import Mapping, activities, given_text, with_region_ids
+from offgridflow_common.activity_mapping import ActivityMapping, activities, given_text, with_region_ids
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -58,7 +58,7 @@ class UsageSource:
     required: tuple[str, ...]
     optional: tuple[str, ...]
     lines: Callable[[pl.LazyFrame], pl.LazyFrame]
-    places: Callable[[pl.DataFrame, Mapping], pl.DataFrame] = with_region_ids
+    places: Callable[[pl.DataFrame, ActivityMapping], pl.DataFrame] = with_region_ids
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -120,7 +120,7 @@ def usage_activities(  # noqa: PLR0913 - what, how it was found, from where, in 
     groups: pl.DataFrame,
     source: UsageSource,
     delivery: Delivery,
-    mapping: Mapping,
+    mapping: ActivityMapping,
     *,
     grain: str,
     retrieved_at: datetime,

@@ -9,9 +9,9 @@ from offgridflow_common.exports.delivery import Deliveries
 from offgridflow_common.months import month_of
 from offgridflow_common.singer.deliveries import DeliveriesStream
 from tap_offgridflow_aws.base import AwsTap
-from tap_offgridflow_aws.buckets import S3BatchStore, open_export
-from tap_offgridflow_aws.discovery import discover_exports
-from tap_offgridflow_aws.manifests import AwsLayout
+from tap_offgridflow_aws.exports.buckets import S3BatchStore, open_export
+from tap_offgridflow_aws.exports.discovery import discover_exports
+from tap_offgridflow_aws.exports.manifests import AwsLayout
 from tap_offgridflow_aws.streams.activities import AwsActivitiesStream
 from tap_offgridflow_aws.streams.carbon import CarbonEmissionsStream, WaterAllocationStream
 from tap_offgridflow_aws.streams.line_items import CarbonExportStream, CostAndUsageStream, FocusCostsStream

@@ -7,9 +7,9 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from offgridflow_common.singer.export_tap import ExportTap
+from tap_offgridflow_azure.apis.subscriptions import Subscriptions
 from tap_offgridflow_azure.config_schema import CONFIG_SCHEMA
 from tap_offgridflow_azure.settings import AzureSettings, parse
-from tap_offgridflow_azure.subscriptions import Subscriptions
 
 if TYPE_CHECKING:
     from tap_offgridflow_azure.client import AzureClient

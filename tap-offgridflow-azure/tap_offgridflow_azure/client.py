@@ -20,19 +20,19 @@ from offgridflow_common.errors import ConfigError, ErrorClass
 from offgridflow_common.http import ApiClient
 from offgridflow_common.pagination import CursorPager
 from offgridflow_common.rate_limit import TokenBucket
-from tap_offgridflow_azure import error_codes
-from tap_offgridflow_azure.clouds import IMPACT_SCOPE, STORAGE_SCOPE
-from tap_offgridflow_azure.failures import Wire, sign_in_error, storage_error
-from tap_offgridflow_azure.throttling import FIRST_PAUSE, LONGEST_PAUSE, CostManagementClient
-from tap_offgridflow_azure.tokens import TokenAuth, TokenSource, claims_of
+from tap_offgridflow_azure.connection import error_codes
+from tap_offgridflow_azure.connection.clouds import IMPACT_SCOPE, STORAGE_SCOPE
+from tap_offgridflow_azure.connection.failures import Wire, sign_in_error, storage_error
+from tap_offgridflow_azure.connection.throttling import FIRST_PAUSE, LONGEST_PAUSE, CostManagementClient
+from tap_offgridflow_azure.connection.tokens import TokenAuth, TokenSource, claims_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from offgridflow_common.clock import Clock
     from offgridflow_common.pipeline import RequestPipeline
+    from tap_offgridflow_azure.connection.tokens import Token
     from tap_offgridflow_azure.settings import AzureSettings
-    from tap_offgridflow_azure.tokens import Token
 
 # They tell of each failure twice, quote answers, and tell of each request; the tap says what matters.
 for _name in ("azure", "msal"):

@@ -7,7 +7,7 @@ from typing import Any
 from singer_sdk import typing as th
 
 from offgridflow_common.settings import RequestDefaults, common_properties
-from tap_offgridflow_azure.clouds import CLOUDS
+from tap_offgridflow_azure.connection.clouds import CLOUDS
 
 #: The types of exports: FOCUS, and cost as it was billed or with purchases spread over their term.
 EXPORT_TYPES = ("focus", "actual", "amortized")

@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING
 
 from offgridflow_common.errors import OffGridFlowError
 from offgridflow_common.exports.delivery import Deliveries
-from tap_offgridflow_azure.report_deliveries import REPORT_TYPES
+from tap_offgridflow_azure.cost_details.deliveries import REPORT_TYPES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from datetime import datetime
 
     from offgridflow_common.exports.delivery import Delivery, Export, Manifest
-    from tap_offgridflow_azure.manifests import AzureLayout
-    from tap_offgridflow_azure.report_deliveries import ReportLayout
+    from tap_offgridflow_azure.cost_details.deliveries import ReportLayout
+    from tap_offgridflow_azure.exports.manifests import AzureLayout
 
 _LOGGER = logging.getLogger("tap-offgridflow-azure")
 

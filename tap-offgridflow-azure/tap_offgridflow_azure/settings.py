@@ -15,7 +15,7 @@ from offgridflow_common.settings import (
     parse_common,
     same_name_errors,
 )
-from tap_offgridflow_azure.clouds import CLOUDS, IMPACT_URL, Cloud
+from tap_offgridflow_azure.connection.clouds import CLOUDS, IMPACT_URL, Cloud
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence

@@ -10,10 +10,10 @@ from offgridflow_common.exports.storage import FolderStore
 from offgridflow_common.months import month_of
 from offgridflow_common.singer.deliveries import DeliveriesStream
 from tap_offgridflow_azure.base import AzureTap
-from tap_offgridflow_azure.blobs import blob_store
+from tap_offgridflow_azure.cost_details.deliveries import ReportLayout
 from tap_offgridflow_azure.deliveries import AzureDeliveries
-from tap_offgridflow_azure.manifests import AzureLayout
-from tap_offgridflow_azure.report_deliveries import ReportLayout
+from tap_offgridflow_azure.exports.blobs import blob_store
+from tap_offgridflow_azure.exports.manifests import AzureLayout
 from tap_offgridflow_azure.streams.activities import AzureActivitiesStream
 from tap_offgridflow_azure.streams.carbon import CarbonEmissionsStream
 from tap_offgridflow_azure.streams.cost_query import CostQueryStream

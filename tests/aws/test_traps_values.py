@@ -20,7 +20,7 @@ from botocore.exceptions import ClientError
 from botocore.stub import Stubber
 
 from offgridflow_common.pagination import CursorPager
-from tap_offgridflow_aws.discovery import discover_exports
+from tap_offgridflow_aws.exports.discovery import discover_exports
 from tests.aws.bench import HEADER, LEAST, LINE, line_items
 from tests.aws.shelf import PERIOD, Shelf, emitted
 from tests.local_clouds.carbon_export import carbon_table

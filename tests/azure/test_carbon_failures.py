@@ -143,7 +143,7 @@ class TestRowCap:
 
     @pytest.fixture(autouse=True)
     def _small(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("tap_offgridflow_azure.carbon.MOST_ROWS", 4)
+        monkeypatch.setattr("tap_offgridflow_azure.apis.carbon.MOST_ROWS", 4)
 
     def test_subscriptions_are_asked_for_in_smaller_groups_until_nothing_is_cut(
         self, azure: LocalAzure, tap_config: Config, run_tap: RunTap

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tap_offgridflow_azure.carbon import computed_months
+from tap_offgridflow_azure.apis.carbon import computed_months
 from tests.azure.answers import ONE, TWO, emissions
 from tests.local_clouds.azure_discovery import Subscription
 from tests.local_clouds.azure_errors import arm_error

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from tap_offgridflow_azure.clouds import CLOUDS
+from tap_offgridflow_azure.connection.clouds import CLOUDS
 from tests.azure.answers import ONE
 from tests.azure.asking import VERSION, client_of, failure, subscriptions
 from tests.local_clouds.azure import LocalAzure

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from offgridflow_common.errors import ErrorClass, PermissionDenied, Throttled
-from tap_offgridflow_azure.error_codes import AADSTS, BY_CODE
+from tap_offgridflow_azure.connection.error_codes import AADSTS, BY_CODE
 from tests.azure.asking import VERSION, client_of, failure, subscriptions
 from tests.local_clouds.azure import LocalAzure
 from tests.local_clouds.azure_errors import (

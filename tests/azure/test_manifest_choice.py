@@ -12,7 +12,7 @@ import pytest
 from offgridflow_common.errors import ConfigError, NotFoundError, SourceChanged
 from offgridflow_common.exports.delivery import Export
 from offgridflow_common.exports.storage import ObjectInfo
-from tap_offgridflow_azure.manifests import AzureLayout
+from tap_offgridflow_azure.exports.manifests import AzureLayout
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

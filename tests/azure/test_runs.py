@@ -10,13 +10,13 @@ import pytest
 
 from offgridflow_common.errors import ContractBroken
 from offgridflow_common.exports.storage import ObjectInfo
-from tap_offgridflow_azure.runs import Part, read_run
+from tap_offgridflow_azure.exports.runs import Part, read_run
 from tests.local_clouds.azure_cost_vocabulary import DATA
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from tap_offgridflow_azure.runs import Run
+    from tap_offgridflow_azure.exports.runs import Run
 
 WHERE = "https://account/exports/manifest.json"
 INFO = ObjectInfo("manifest.json", 1, "the-etag", datetime(2026, 10, 1, tzinfo=UTC))

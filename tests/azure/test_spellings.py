@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from offgridflow_common.columns import Kind
 from offgridflow_common.exports.convert import prepared
-from tap_offgridflow_azure.spellings import month_first, with_braces
+from tap_offgridflow_azure.exports.spellings import month_first, with_braces
 
 REFUSED = (pl.exceptions.PolarsError, TypeError, ValueError)
 

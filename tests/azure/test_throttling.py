@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from offgridflow_common.errors import Throttled, TransientError
-from tap_offgridflow_azure.throttling import pause_after
+from tap_offgridflow_azure.connection.throttling import pause_after
 from tests.azure.answers import ONE
 from tests.azure.asking import client_of, failure, subscriptions
 from tests.local_clouds.azure_errors import COSTS, THROTTLES, throttled, unavailable, until

@@ -14,7 +14,7 @@ import requests
 from offgridflow_common.errors import AuthError, TransientError
 from offgridflow_common.redaction import REDACTED, redact
 from offgridflow_common.testing.clock import FakeClock
-from tap_offgridflow_azure.tokens import TokenAuth, TokenSource, claims_of
+from tap_offgridflow_azure.connection.tokens import TokenAuth, TokenSource, claims_of
 
 if TYPE_CHECKING:
     from offgridflow_common.errors import OffGridFlowError

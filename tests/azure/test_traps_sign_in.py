@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from offgridflow_common.errors import AuthError, FatalError, TransientError
-from tap_offgridflow_azure.clouds import CLOUDS
+from tap_offgridflow_azure.connection.clouds import CLOUDS
 from tests.azure.asking import client_of, failure, subscriptions
 from tests.local_clouds.azure import LocalAzure
 from tests.local_clouds.azure_tls import LocalAuthority

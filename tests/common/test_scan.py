@@ -341,4 +341,4 @@ def test_blocks_that_are_read_at_once_come_in_order_and_an_error_stands_where_it
 def test_the_more_columns_there_are_and_the_more_maps_the_fewer_rows_make_a_block() -> None:
     plain, maps = [Column("a")] * 125, [Column("m", Kind.STRING_MAP)] * 5
     rows = [block_rows_of(columns) for columns in ([], plain[:1], plain, plain + maps)]
-    assert rows == [40_000, 40_000, 24_000, 12_000]
+    assert rows == [40_000, 40_000, 18_000, 9_000]

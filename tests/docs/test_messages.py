@@ -16,7 +16,7 @@ from offgridflow_common.classification import ErrorTable, classify, error_type
 from offgridflow_common.errors import ErrorClass
 from tap_offgridflow_aws.client import translate
 from tap_offgridflow_aws.error_codes import ACTIONS
-from tap_offgridflow_azure import error_codes as azure
+from tap_offgridflow_azure.connection import error_codes as azure
 from tests.docs.documents import README, TAPS
 
 if TYPE_CHECKING:

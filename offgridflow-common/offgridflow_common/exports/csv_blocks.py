@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Iterator, Sequence
 
 #: What is parsed at once, and in how many pieces it is read.
-_CHUNK_BYTES = 16 * 1024**2
+_CHUNK_BYTES = 12 * 1024**2
 _PIECES = 16
 
 #: A record that is longer is no record: a quote before it was never closed.

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 _MOST_ROWS = 40_000
 
 #: Values of a block: as many as stay below 500 MB while blocks are read, rendered and written.
-_VALUES = 3_000_000
+_VALUES = 2_250_000
 
 #: A map holds many values, and each of them a key.
 _VALUES_OF_MAP = 25

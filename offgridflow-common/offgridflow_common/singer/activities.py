@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 import polars as pl
 
 from offgridflow_common.activity import ACTIVITY_COLUMNS
-from offgridflow_common.activity_mapping import Mapping
+from offgridflow_common.activity_mapping import ActivityMapping
 from offgridflow_common.singer.reading import (
     Reading,
     delivery_blocks,
@@ -22,8 +22,7 @@ from offgridflow_common.singer.streams import OffGridFlowStream, Partition
 from offgridflow_common.usage import UsageSource, merge_groups, usage_activities, usage_groups, with_owners
 
 if TYPE_CHECKING:
-    import collections.abc
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from offgridflow_common.exports.delivery import Delivery, Export, Manifest
     from offgridflow_common.exports.table import Table
@@ -59,8 +58,8 @@ class ActivitiesStream(OffGridFlowStream[ExportTapT], abc.ABC):
     replication_key = "period_start"
 
     provider: ClassVar[str]
-    usage_sources: ClassVar[collections.abc.Mapping[str, UsageSource]]
-    tables: ClassVar[collections.abc.Mapping[str, Table]]
+    usage_sources: ClassVar[Mapping[str, UsageSource]]
+    tables: ClassVar[Mapping[str, Table]]
 
     @abc.abstractmethod
     def reported(self) -> Iterable[Callable[[], Iterator[Partition]]]:
@@ -79,9 +78,9 @@ class ActivitiesStream(OffGridFlowStream[ExportTapT], abc.ABC):
         self.mapping.report(self.logger)
 
     @cached_property
-    def mapping(self) -> Mapping:
+    def mapping(self) -> ActivityMapping:
         """What turns the provider's words into OffGridFlow's."""
-        return Mapping.of(self.provider, self.tap.settings)
+        return ActivityMapping.of(self.provider, self.tap.settings)
 
     def deliveries(
         self,
@@ -152,7 +151,7 @@ class ActivitiesStream(OffGridFlowStream[ExportTapT], abc.ABC):
             lambda manifest: self._payers.has_changed(manifest, self._remembered(before, manifest.period)),
         )
 
-    def _remembered(self, exports: Iterable[Export], period: str) -> list[collections.abc.Mapping[str, Any]]:
+    def _remembered(self, exports: Iterable[Export], period: str) -> list[Mapping[str, Any]]:
         return [self.bookmarks.of_export(export.name, period) for export in exports]
 
     def _usage_exports(self) -> list[Export]:

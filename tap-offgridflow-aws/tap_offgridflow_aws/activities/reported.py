@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from offgridflow_common.activity import BOTH, LOCATION_BASED, MARKET_BASED, USAGE, batch_of
-from offgridflow_common.activity_mapping import Mapping, activities, with_region_ids
+from offgridflow_common.activity_mapping import ActivityMapping, activities, with_region_ids
 from offgridflow_common.emissions import reported_emissions, scope_facts
 from tap_offgridflow_aws.reports import EMISSIONS as EMISSIONS_REPORT
 from tap_offgridflow_aws.reports import WATER as WATER_REPORT
@@ -39,7 +39,7 @@ CARBON_EXPORT_COLUMNS = (
 )
 
 
-def emission_activities(rows: pl.DataFrame, mapping: Mapping, retrieved_at: datetime) -> pl.DataFrame:
+def emission_activities(rows: pl.DataFrame, mapping: ActivityMapping, retrieved_at: datetime) -> pl.DataFrame:
     """Activities of the emission report: a row per scope and method, in kgCO2e.
 
     Args:
@@ -71,7 +71,7 @@ def has_scopes(rows: pl.DataFrame) -> bool:
 
 
 def carbon_export_activities(
-    rows: pl.DataFrame, delivery: Delivery, mapping: Mapping, retrieved_at: datetime
+    rows: pl.DataFrame, delivery: Delivery, mapping: ActivityMapping, retrieved_at: datetime
 ) -> pl.DataFrame:
     """Activities of a delivery of the carbon export: the same facts as those of the emission report.
 
@@ -115,7 +115,7 @@ def carbon_export_activities(
     )
 
 
-def water_activities(rows: pl.DataFrame, mapping: Mapping, retrieved_at: datetime) -> pl.DataFrame:
+def water_activities(rows: pl.DataFrame, mapping: ActivityMapping, retrieved_at: datetime) -> pl.DataFrame:
     """Activities of the water report, in cubic metres.
 
     Args:

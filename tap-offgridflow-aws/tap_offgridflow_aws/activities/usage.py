@@ -7,7 +7,7 @@ from typing import Any
 
 import polars as pl
 
-from offgridflow_common.activity_mapping import Mapping, with_region_ids
+from offgridflow_common.activity_mapping import ActivityMapping, with_region_ids
 from offgridflow_common.usage import UsageSource
 
 #: The line item types that are physical usage; all others are money only.
@@ -71,7 +71,7 @@ def _is_told_once(*usage_types: str) -> pl.Expr:
     return ~pl.coalesce(usage_types).str.contains_any(_REPEATED).fill_null(value=False)
 
 
-def _with_region_of_prefix(groups: pl.DataFrame, mapping: Mapping) -> pl.DataFrame:
+def _with_region_of_prefix(groups: pl.DataFrame, mapping: ActivityMapping) -> pl.DataFrame:
     """Groups without a region get the one that the prefix of their usage type names."""
     places = groups.select("region", "usage_type", "service_code").unique()
     named = [_region_of(place, mapping) for place in places.iter_rows(named=True)]
@@ -87,7 +87,7 @@ def _with_region_of_prefix(groups: pl.DataFrame, mapping: Mapping) -> pl.DataFra
     )
 
 
-def _region_of(place: dict[str, Any], mapping: Mapping) -> str | None:
+def _region_of(place: dict[str, Any], mapping: ActivityMapping) -> str | None:
     prefix = _REGION_PREFIX.match(place["usage_type"] or "")
     if place["region"] or not prefix or place["service_code"] in _EDGE_SERVICES:
         return place["region"] or None

@@ -22,9 +22,9 @@ from tap_offgridflow_aws.activities.reported import (
 )
 from tap_offgridflow_aws.activities.usage import USAGE_SOURCES
 from tap_offgridflow_aws.base import AwsTap
+from tap_offgridflow_aws.exports.tables import BY_EXPORT_TYPE, CARBON_EXPORT
 from tap_offgridflow_aws.reports import EMISSIONS, WATER, Report
 from tap_offgridflow_aws.streams.carbon import report_partitions
-from tap_offgridflow_aws.tables import BY_EXPORT_TYPE, CARBON_EXPORT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from offgridflow_common.singer.line_items import LineItemStream
-from tap_offgridflow_aws.tables import CARBON_EXPORT, CUR2, FOCUS, LEGACY_CUR
+from tap_offgridflow_aws.exports.tables import CARBON_EXPORT, CUR2, FOCUS, LEGACY_CUR
 
 
 class CostAndUsageStream(LineItemStream):

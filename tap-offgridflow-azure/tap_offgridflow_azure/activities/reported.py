@@ -9,14 +9,14 @@ import polars as pl
 from offgridflow_common.activity import BOTH, MARKET_BASED, batch_of
 from offgridflow_common.activity_mapping import given_text
 from offgridflow_common.emissions import reported_emissions, scope_facts
-from tap_offgridflow_azure.carbon import SOURCE as CARBON
-from tap_offgridflow_azure.fields import UNASSIGNED
-from tap_offgridflow_azure.impact import SOURCE as IMPACT
+from tap_offgridflow_azure.apis.carbon import SOURCE as CARBON
+from tap_offgridflow_azure.apis.fields import UNASSIGNED
+from tap_offgridflow_azure.apis.impact import SOURCE as IMPACT
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from offgridflow_common.activity_mapping import Mapping
+    from offgridflow_common.activity_mapping import ActivityMapping
 
 #: Scope 2 is market based; the other two are reported once, for both methods.
 _METHODS = {1: BOTH, 2: MARKET_BASED, 3: BOTH}
@@ -26,7 +26,7 @@ _EXACT = pl.Decimal(38, 18)
 _FACT = ("period_start", "period_end", "account_id", "region", "service_code", "resource_type")
 
 
-def carbon_activities(rows: pl.DataFrame, mapping: Mapping, retrieved_at: datetime) -> pl.DataFrame:
+def carbon_activities(rows: pl.DataFrame, mapping: ActivityMapping, retrieved_at: datetime) -> pl.DataFrame:
     """Activities of the Carbon Optimization API: a fact per subscription, scope, region and resource type.
 
     Args:
@@ -47,7 +47,7 @@ def carbon_activities(rows: pl.DataFrame, mapping: Mapping, retrieved_at: dateti
     return _activities(facts, "latest_month_emissions", CARBON, mapping, retrieved_at)
 
 
-def impact_activities(rows: pl.DataFrame, mapping: Mapping, retrieved_at: datetime) -> pl.DataFrame:
+def impact_activities(rows: pl.DataFrame, mapping: ActivityMapping, retrieved_at: datetime) -> pl.DataFrame:
     """Activities of Cloud for Sustainability: a fact per subscription, scope, region and service.
 
     Args:
@@ -70,7 +70,7 @@ def _given(name: str) -> pl.Expr:
 
 
 def _activities(
-    rows: pl.DataFrame, value: str, source: str, mapping: Mapping, retrieved_at: datetime
+    rows: pl.DataFrame, value: str, source: str, mapping: ActivityMapping, retrieved_at: datetime
 ) -> pl.DataFrame:
     facts = pl.concat(
         scope_facts(rows.filter(pl.col("number") == scope), value, pl.col("emissions_unit"), scope, method)

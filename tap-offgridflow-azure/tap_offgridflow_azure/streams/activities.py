@@ -11,11 +11,11 @@ from offgridflow_common.months import iso_text
 from offgridflow_common.singer.activities import ActivitiesStream
 from tap_offgridflow_azure.activities.reported import carbon_activities, impact_activities
 from tap_offgridflow_azure.activities.usage import USAGE_SOURCES
+from tap_offgridflow_azure.apis.carbon import SOURCE as CARBON
 from tap_offgridflow_azure.base import AzureTap
-from tap_offgridflow_azure.carbon import SOURCE as CARBON
+from tap_offgridflow_azure.exports.tables import BY_EXPORT_TYPE
 from tap_offgridflow_azure.streams.carbon import carbon_partitions
 from tap_offgridflow_azure.streams.impact import impact_partitions
-from tap_offgridflow_azure.tables import BY_EXPORT_TYPE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator

@@ -10,7 +10,7 @@ from offgridflow_common.errors import TransientError
 from offgridflow_common.months import MONTH, Period, add_months, floor, iso_text
 from offgridflow_common.singer.periods import History, VersionedPeriods
 from offgridflow_common.singer.streams import Partition
-from tap_offgridflow_azure.cost_query import COLUMNS, KEY, SETTLING, CostQueries, Days
+from tap_offgridflow_azure.apis.cost_query import COLUMNS, KEY, SETTLING, CostQueries, Days
 from tap_offgridflow_azure.streams.regional import RegionalStream
 
 if TYPE_CHECKING:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import ClassVar
 
 from offgridflow_common.singer.line_items import LineItemStream
-from tap_offgridflow_azure.report_deliveries import REPORT_TYPES
-from tap_offgridflow_azure.tables import ACTUAL_COST, AMORTIZED_COST, FOCUS
+from tap_offgridflow_azure.cost_details.deliveries import REPORT_TYPES
+from tap_offgridflow_azure.exports.tables import ACTUAL_COST, AMORTIZED_COST, FOCUS
 
 
 class CostDetailsStream(LineItemStream):

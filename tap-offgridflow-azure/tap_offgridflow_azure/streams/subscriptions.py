@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from offgridflow_common.singer.streams import OffGridFlowStream, Partition
+from tap_offgridflow_azure.apis.subscriptions import COLUMNS, frame
 from tap_offgridflow_azure.base import AzureTap
-from tap_offgridflow_azure.subscriptions import COLUMNS, frame
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator

@@ -11,7 +11,7 @@ from importlib import resources
 from offgridflow_common.columns import Column, Kind, read_columns, squashed
 from offgridflow_common.exports.focus import focus_table
 from offgridflow_common.exports.table import Table
-from tap_offgridflow_azure.spellings import month_first, with_braces
+from tap_offgridflow_azure.exports.spellings import month_first, with_braces
 
 _PACKAGE, _COST_COLUMNS = "tap_offgridflow_azure", "data/cost_details_columns.csv"
 

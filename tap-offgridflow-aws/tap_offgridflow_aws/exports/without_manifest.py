@@ -18,7 +18,7 @@ from offgridflow_common.errors import NotFoundError
 from offgridflow_common.exports.delivery import Export, Manifest
 from offgridflow_common.exports.storage import ObjectInfo
 from offgridflow_common.months import month_of, month_start
-from tap_offgridflow_aws.partitions import in_both_cases, model_version_of, period_of
+from tap_offgridflow_aws.exports.partitions import in_both_cases, model_version_of, period_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

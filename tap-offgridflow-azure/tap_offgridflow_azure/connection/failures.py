@@ -10,7 +10,7 @@ from offgridflow_common.classification import causes, classify, error_type
 from offgridflow_common.errors import ErrorClass, OffGridFlowError, PermissionDenied, SourceChanged, Throttled
 from offgridflow_common.responses import plain
 from offgridflow_common.retry import parse_retry_after
-from tap_offgridflow_azure import error_codes
+from tap_offgridflow_azure.connection import error_codes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -14,9 +14,9 @@ from uuid import NAMESPACE_URL, uuid5
 from offgridflow_common.exports.delivery import Delivery, Export, Manifest
 from offgridflow_common.exports.storage import ObjectInfo
 from offgridflow_common.months import MONTH, add_months, floor, month_start, periods
-from tap_offgridflow_azure.cost_query import SETTLING
-from tap_offgridflow_azure.cost_reports import CostReports
-from tap_offgridflow_azure.report_files import ReportFiles
+from tap_offgridflow_azure.apis.cost_query import SETTLING
+from tap_offgridflow_azure.cost_details.files import ReportFiles
+from tap_offgridflow_azure.cost_details.reports import CostReports
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -13,7 +13,7 @@ import polars as pl
 from offgridflow_common.columns import Column, Kind, polars_schema
 from offgridflow_common.errors import NotFoundError, OffGridFlowError, PermissionDenied
 from offgridflow_common.pagination import Page
-from tap_offgridflow_azure.fields import Fields
+from tap_offgridflow_azure.apis.fields import Fields
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

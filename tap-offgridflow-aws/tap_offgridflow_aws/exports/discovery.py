@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from offgridflow_common.errors import BadRequestError
 from offgridflow_common.pagination import Page
 from offgridflow_common.settings import same_name_errors
-from tap_offgridflow_aws.buckets import open_export
+from tap_offgridflow_aws.exports.buckets import open_export
 from tap_offgridflow_aws.settings import ExportSetting
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from offgridflow_common.errors import (
     UnknownError,
 )
 from offgridflow_common.retry import parse_retry_after
-from tap_offgridflow_azure.fields import Fields
+from tap_offgridflow_azure.apis.fields import Fields
 
 if TYPE_CHECKING:
     from datetime import date

@@ -13,8 +13,8 @@ from offgridflow_common.columns import Column, Kind, polars_schema
 from offgridflow_common.errors import PermissionDenied
 from offgridflow_common.months import MONTH, Period, add_months, floor, periods
 from offgridflow_common.pagination import Page
-from tap_offgridflow_azure.fields import Fields
-from tap_offgridflow_azure.pages import distinct_pages, numbered
+from tap_offgridflow_azure.apis.fields import Fields
+from tap_offgridflow_azure.apis.pages import distinct_pages, numbered
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

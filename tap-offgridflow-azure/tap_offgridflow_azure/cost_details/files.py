@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tap_offgridflow_azure.client import AzureClient
-    from tap_offgridflow_azure.cost_reports import Report
+    from tap_offgridflow_azure.cost_details.reports import Report
 
 
 class ReportFiles:

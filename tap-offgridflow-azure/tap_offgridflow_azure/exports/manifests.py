@@ -17,15 +17,15 @@ from typing import TYPE_CHECKING
 
 from offgridflow_common.errors import ConfigError, DeliveryUnderWay, NotFoundError, SourceChanged
 from offgridflow_common.exports.delivery import Delivery, Manifest
-from tap_offgridflow_azure.current_runs import current_runs
-from tap_offgridflow_azure.runs import Run, read_run
+from tap_offgridflow_azure.exports.current_runs import current_runs
+from tap_offgridflow_azure.exports.runs import Run, read_run
 
 if TYPE_CHECKING:
     from collections.abc import Container, Iterable, Iterator, Sequence
 
     from offgridflow_common.exports.delivery import Export
     from offgridflow_common.exports.storage import ObjectInfo, ObjectStore
-    from tap_offgridflow_azure.runs import Part
+    from tap_offgridflow_azure.exports.runs import Part
 
 _LOGGER = logging.getLogger("tap-offgridflow-azure")
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from datetime import date, datetime
 
     from offgridflow_common.exports.delivery import Export
-    from tap_offgridflow_azure.runs import Run
+    from tap_offgridflow_azure.exports.runs import Run
 
 
 def current_runs(export: Export, runs: Iterable[Run]) -> list[Run]:

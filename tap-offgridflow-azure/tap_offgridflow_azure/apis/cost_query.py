@@ -10,8 +10,8 @@ import polars as pl
 
 from offgridflow_common.columns import Column, Kind, polars_schema
 from offgridflow_common.pagination import Page
-from tap_offgridflow_azure.fields import UNASSIGNED, Fields
-from tap_offgridflow_azure.pages import distinct_pages, numbered
+from tap_offgridflow_azure.apis.fields import UNASSIGNED, Fields
+from tap_offgridflow_azure.apis.pages import distinct_pages, numbered
 
 if TYPE_CHECKING:
     import logging

@@ -1,0 +1,137 @@
+"""The manifests of exports: which there are, and which data files they name."""
+
+from __future__ import annotations
+
+import logging
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from offgridflow_common.clock import SYSTEM_CLOCK
+from offgridflow_common.errors import DeliveryUnderWay, NotFoundError
+from offgridflow_common.exports.delivery import Delivery, Export, Manifest
+from offgridflow_common.exports.manifest_json import parse_manifest, texts_of
+from tap_offgridflow_aws.exports.forms import DATA_EXPORT, form_of
+from tap_offgridflow_aws.exports.without_manifest import (
+    files_of_made_up,
+    is_made_up,
+    made_up_manifests,
+    months_without_manifest,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from offgridflow_common.clock import Clock
+    from offgridflow_common.exports.storage import ObjectInfo
+
+_LOGGER = logging.getLogger("tap-offgridflow-aws")
+
+#: Data files that are newer than their manifest, and written within this time, are a delivery under way:
+#: where exports are overwritten, files change before the manifest does.
+_UNDER_WAY = timedelta(hours=6)
+
+
+class AwsLayout:
+    """Finds and reads the manifests of all types of exports.
+
+    Args:
+        since: The first period that matters, ``YYYY-MM``; None if all do.
+        clock: Tells whether a delivery may still be under way.
+    """
+
+    def __init__(self, *, since: str | None = None, clock: Clock = SYSTEM_CLOCK) -> None:
+        self._since = since
+        self._clock = clock
+        self._searched: set[str] = set()
+
+    def manifests(self, export: Export) -> Iterator[Manifest]:
+        """The newest manifest of each period and model version, oldest first."""
+        form = form_of(export)
+        newest: dict[tuple[str, str], Manifest] = {}
+        with_data: set[str] = set()
+        found_any = False
+        for info in export.store.list(f"{export.prefix}/{form.manifest_folder}"):
+            found_any = True
+            manifest = form.manifest(export, info)
+            if manifest is None:
+                with_data |= form.data_month(export, info)
+                continue
+            key = (manifest.period, manifest.model_version or "")
+            if key not in newest or newest[key].info.modified < info.modified:
+                newest[key] = manifest
+        if newest:
+            manifests = [newest[key] for key in sorted(newest)]
+            self._warn_of_months_left_out(export, manifests, with_data)
+            yield from manifests
+        elif found_any:
+            raise NotFoundError(
+                asked=f"looking for the manifests of export '{export.name}' at {export.uri}",
+                got="other files, but no manifest of a period",
+                do="check the name and the type of the export, and copy its manifests, too",
+            )
+        else:
+            yield from made_up_manifests(export)
+
+    def open(self, manifest: Manifest) -> Delivery:
+        """Read a manifest and find its data files in the bucket that was configured."""
+        if is_made_up(manifest):
+            return Delivery(manifest, manifest.info.etag, None, files_of_made_up(manifest))
+        where = manifest.export.store.uri(manifest.info.key)
+        content = parse_manifest(manifest.export.store.read(manifest.info), where)
+        form = form_of(manifest.export)
+        keys = [form.data_key(manifest, name, where) for name in texts_of(content, form.files, where)]
+        files = tuple(_find(manifest.export, keys, where))
+        self._refuse_under_way(manifest, files)
+        return Delivery(
+            manifest=manifest,
+            delivery_id=form.delivery_id(manifest, content, where),
+            columns=form.columns(content, where),
+            files=files,
+        )
+
+    def _warn_of_months_left_out(
+        self, export: Export, manifests: list[Manifest], with_data: set[str]
+    ) -> None:
+        """Name the months whose manifest is missing, once in a run."""
+        if export.name in self._searched:
+            return
+        self._searched.add(export.name)
+        listed = {manifest.period for manifest in manifests}
+        months = {month for month in with_data - listed if month >= (self._since or "")}
+        if form_of(export) is DATA_EXPORT:
+            months |= months_without_manifest(export, manifests[-1], listed, self._since)
+        if months:
+            _LOGGER.warning(
+                "export '%s' at %s has data files, but no manifest, of %s: these months are left out until "
+                "their manifests are copied, too",
+                export.name,
+                export.uri,
+                ", ".join(sorted(months)),
+            )
+
+    def _refuse_under_way(self, manifest: Manifest, files: tuple[ObjectInfo, ...]) -> None:
+        if files and manifest.export.store.local_path(files[0]) is not None:
+            return  # a copy, whose times say when it was copied
+        newest = max((file.modified for file in files), default=manifest.info.modified)
+        if newest > manifest.info.modified and self._clock.now() - newest < _UNDER_WAY:
+            raise DeliveryUnderWay(
+                asked=f"reading {manifest.label}",
+                got="data files that are newer than their manifest",
+                do="a delivery is under way: run again when it is complete",
+            )
+
+
+def _find(export: Export, keys: list[str], where: str) -> Iterator[ObjectInfo]:
+    listed = {
+        info.key: info
+        for folder in sorted({key.rpartition("/")[0] for key in keys})
+        for info in export.store.list(f"{folder}/")
+    }
+    for key in keys:
+        if key not in listed:
+            raise NotFoundError(
+                asked=f"looking for the data files that {where} names",
+                got=f"no {export.store.uri(key)}",
+                do="copy the data files, too, or have the period delivered again",
+            )
+        yield listed[key]

@@ -1,0 +1,1 @@
+"""What Azure's interfaces answer, and how it becomes columns."""

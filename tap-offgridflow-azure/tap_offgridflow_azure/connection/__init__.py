@@ -1,0 +1,1 @@
+"""How Azure is asked: its clouds, tokens, limits and errors."""

@@ -1,0 +1,1 @@
+"""Cost details reports: made on request, and read like exports."""
