@@ -94,7 +94,7 @@ class AzureDeliveries(Deliveries):
         for scope in self._cost_scopes or self._each_subscription():
             if not _WITH_REPORTS.fullmatch(scope):
                 _LOGGER.info("no cost details reports exist of %s", scope)
-            elif scope.lower() in self._covered:
+            elif any(f"{scope.lower()}/".startswith(f"{covered}/") for covered in self._covered if covered):
                 _LOGGER.info("no cost details report of %s: an export covers it", scope)
             else:
                 yield scope

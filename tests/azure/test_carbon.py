@@ -151,7 +151,7 @@ def test_subscriptions_are_asked_for_together_where_rows_say_whose_they_are(
 ) -> None:
     run_tap(tap_config(carbon_category=category, end_date="2026-08-01"), [CARBON])
     groups = [[ONE, TWO]] if together else [[ONE], [TWO]]
-    assert asked(azure) == [("2026-07", scope, group) for scope in SCOPES for group in groups]
+    assert asked(azure) == [("2026-07", scope, group) for group in groups for scope in SCOPES]
     (body, *_) = (request.body for request in azure.arm.asked("carbon"))
     assert (body["pageSize"], body["orderBy"], body["sortDirection"]) == (5000, "ItemName", "Asc")
     assert body["dateRange"] == {"start": "2026-07-01", "end": "2026-07-01"}
@@ -163,7 +163,7 @@ def test_many_subscriptions_are_asked_for_in_groups(
     ids = [f"aaaaaaaa-0000-0000-0000-{number:012}" for number in range(1, 28)]
     azure.carbon.publish(emissions(["2026-09"], ids, resources=1))
     run = run_tap(tap_config(subscription_ids=ids, start_date="2026-09-01"), [CARBON])
-    assert [len(group) for _, _, group in asked(azure)] == [25, 2] * 3
+    assert [len(group) for _, _, group in asked(azure)] == [25] * 3 + [2] * 3
     assert Counter(one["subscription_id"] for one in run.records(CARBON)) == dict.fromkeys(ids, 3)
 
 

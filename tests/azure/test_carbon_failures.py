@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import count
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -67,6 +68,30 @@ class TestDenied:
         # Who has said no once is not asked again.
         asked = [request.body["subscriptionList"] for request in azure.arm.asked("carbon")]
         assert asked == [[ONE, TWO, THREE]] + [[ONE]] * 8
+
+    def test_of_who_is_denied_in_the_middle_nothing_of_the_month_is_out(
+        self, azure: LocalAzure, tap_config: Config, run_tap: RunTap
+    ) -> None:
+        """What is out of a month replaces what was read of it before."""
+        azure.carbon.denied = {}
+        answers = count(1)
+
+        def deny(answer: dict[str, Any]) -> None:
+            """From the second scope of the second month on."""
+            if next(answers) < len(SCOPES) + 2:
+                return
+            for decision in answer["subscriptionAccessDecisionList"]:
+                if decision["subscriptionId"] == TWO:
+                    decision |= {"decision": "Denied", "denialReason": "not any more"}
+            answer["value"] = [row for row in answer["value"] if row["subscriptionId"] != TWO]
+
+        azure.arm.alter("carbon", deny)
+        run = run_tap(tap_config(fail_on_denied=False), [CARBON])
+        assert run.exit_code == 0
+        assert "not any more" in run.stderr
+        allowed = {(month, one): ROWS for month in MONTHS for one in (ONE, THREE)}
+        assert rows_out(run) == allowed | {("2026-07", TWO): ROWS}
+        assert newest(run) == dict.fromkeys((ONE, THREE), "2026-09") | {TWO: "2026-07"}
 
     def test_it_can_be_a_warning(self, tap_config: Config, run_tap: RunTap) -> None:
         run = run_tap(tap_config(fail_on_denied=False), [CARBON])
@@ -168,7 +193,7 @@ class TestRowCap:
             assert f"{scope} emissions of 2026-08 of {TWO}: rows are missing" in run.stderr
         assert "2 reports whose rows are not all there" in run.stderr
         assert "carbon_category" in run.stderr
-        assert rows_out(run)["2026-08", TWO] == 4 * 3
+        assert ("2026-08", TWO) not in rows_out(run)
         assert rows_out(run)["2026-09", THREE] == ROWS
         # The month after it was read whole.
         assert newest(run) == dict.fromkeys((ONE, TWO, THREE), "2026-09")
@@ -346,9 +371,7 @@ def test_a_run_that_ends_in_a_month_has_the_months_before_and_a_rerun_repeats_th
 ) -> None:
     azure.arm.fail_next(arm_error(403, "AuthorizationFailed", "no more"), operation="carbon", skip=4)
     first = run_tap(tap_config(), [CARBON])
-    assert rows_out(first) == {("2026-07", one): 9 for one in (ONE, TWO, THREE)} | {
-        ("2026-08", one): 3 for one in (ONE, TWO, THREE)
-    }
+    assert rows_out(first) == {("2026-07", one): 9 for one in (ONE, TWO, THREE)}
     assert newest(first) == dict.fromkeys((ONE, TWO, THREE), "2026-07")
     second = run_tap(tap_config(), [CARBON], first.state)
     keys = [

@@ -125,6 +125,19 @@ def test_a_service_that_stays_down_is_not_asked_scope_after_scope(
     assert newest(second) == dict.fromkeys((ONE, TWO, THREE), "2026-09")
 
 
+@pytest.mark.usefixtures("clock")
+def test_of_a_month_whose_answers_do_not_all_come_nothing_is_out(
+    azure: LocalAzure, config: dict[str, Any], run_tap: RunTap
+) -> None:
+    """What is out of a month replaces what was read of it before."""
+    azure.queries.shorten = lambda _first, last: (last, last)
+    azure.arm.fail_next(unavailable(None), 99, operation="query", skip=1)
+    run = run_tap(config | {"max_attempts": 2, "cost_scopes": [f"subscriptions/{ONE}"]}, [STREAM])
+    assert run.exit_code == 1
+    assert run.records(STREAM) == []
+    assert newest(run) == {}
+
+
 @pytest.mark.parametrize("is_denied", [False, True])
 @pytest.mark.usefixtures("clock")
 def test_scopes_that_are_never_answered_keep_no_other_from_being_read(

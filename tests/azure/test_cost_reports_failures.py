@@ -297,6 +297,7 @@ BREAKS: dict[str, tuple[Callable[[LocalAzure], None], str]] = {
         changed(lambda answer: answer["manifest"]["blobs"][0].pop("byteCount")),
         "a file without byteCount",
     ),
+    "no files at all": (changed(lambda answer: answer.update(manifest=None)), "nothing in place of a list"),
     "a file less": (
         changed(lambda answer: answer["manifest"]["blobs"].pop()),
         "3 files where the manifest counts 4",
@@ -355,6 +356,17 @@ class TestCoveredByExports:
         scopes = [request.path.split("/")[2] for request in azure.arm.asked("create_report")]
         assert scopes == [other]
         assert f"no cost details report of {SCOPE}: an export covers it" in run.stderr
+
+    def test_of_what_lies_above(
+        self, tmp_path: Path, azure: LocalAzure, config: dict[str, Any], run_tap: RunTap
+    ) -> None:
+        profiles = [f"{ACCOUNT}/billingProfiles/one", f"{ACCOUNT}0/billingProfiles/one"]
+        exports = [self.export(tmp_path, ACCOUNT)]
+        run = run_tap(config | {"exports": exports, "cost_scopes": profiles}, STREAMS)
+        assert f"no cost details report of {profiles[0]}: an export covers it" in run.stderr
+        assert {request.path.split("/")[4] for request in azure.arm.asked("create_report")} == {
+            profiles[1].split("/")[3]
+        }
 
     @pytest.mark.parametrize("scope", [ACCOUNT, None])
     def test_of_more_than_one_subscription_perhaps(

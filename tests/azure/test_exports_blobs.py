@@ -10,6 +10,7 @@ import pytest
 from azure.core.exceptions import HttpResponseError
 
 from tests.azure.container import LINES, Container
+from tests.azure.shelf import PERIOD
 from tests.local_clouds.azure import LocalAzure
 from tests.local_clouds.azure_exports import BY_DAYS, BY_RUN, BY_TIME_AND_RUN, LAYOUTS
 from tests.local_clouds.azurite import Azurite
@@ -117,6 +118,20 @@ def test_of_many_runs_few_manifests_a_month_are_read_where_their_folders_tell_th
     assert container.asked() == {"listings": 2, "manifests": 2 * 3, "files": 0}
 
 
+def test_runs_of_another_type_that_are_newer_hide_no_month(container: Container) -> None:
+    """Another export took the name, and is of another type; what the first one delivered stays."""
+    container.deliver(period="2026-08", layout=BY_TIME_AND_RUN)
+    container.deliver(layout=BY_TIME_AND_RUN)
+    last = container.deliver(layout=BY_TIME_AND_RUN)
+    for _ in range(7):
+        container.deliver(layout=BY_TIME_AND_RUN, kind="AmortizedCost")
+    told = {row["billing_period"]: row["delivery_id"] for row in container.read().records("deliveries")}
+    assert told.keys() == {"2026-08", PERIOD}
+    assert told[PERIOD].startswith(last.execution_id)
+    # Of August one; of September those of three days, three times, and then one more before them.
+    assert container.asked()["manifests"] == 1 + 3 + 3 + 3
+
+
 @pytest.mark.parametrize("layout", [BY_RUN, BY_TIME_AND_RUN])
 def test_exports_of_one_name_in_one_folder_are_refused(container: Container, layout: str) -> None:
     """Reading the newest run only would leave out what the other export covers."""
@@ -157,6 +172,20 @@ def test_a_run_that_is_replaced_while_it_is_read_is_read_again(
     run = container.read()
     (new,) = replaced
     assert container.is_only(run, new, tmp_path)
+
+
+@pytest.mark.parametrize("form", ["csv", "gzip", "parquet"])
+@pytest.mark.parametrize("listings", [1, 2])
+def test_a_run_that_is_replaced_before_its_files_are_listed_is_not_under_way(
+    container: Container, tmp_path: Path, form: Any, listings: int
+) -> None:
+    options: dict[str, Any] = {"layout": BY_DAYS, "overwrite": True, "form": form}
+    container.deliver(20, **options)
+    replaced: list[PublishedDelivery] = []
+    replace = call_first(lambda: replaced.append(container.deliver(7, **options)))
+    container.azure.blobs.inject(replace, LISTING, skip=listings)
+    run = container.read()
+    assert container.is_only(run, replaced[0], tmp_path)
 
 
 def test_a_run_that_is_replaced_after_its_last_file_is_read_again(

@@ -33,6 +33,8 @@ BY_DAYS = "{directory}/{export}/{days}"
 UNDATED = "{directory}/{export}/{run}"
 LAYOUTS = (BY_RUN, BY_TIME_AND_RUN, BY_TIME, DAYS_FIRST, BY_DAYS, UNDATED)
 
+_COMPRESSIONS = {"csv": "None", "gz": "Gzip", "parquet": "Snappy"}
+
 SCOPE = "/providers/Microsoft.Billing/billingAccounts/1234567"
 
 
@@ -187,7 +189,7 @@ def _manifest(
         "partitionData": True,
         "dataOverwriteBehavior": "OverwritePreviousReport" if overwrite else "CreateNewReport",
         "fileFormat": "Parquet" if any(blob["blobName"].endswith("parquet") for blob in blobs) else "Csv",
-        "compressionMode": "None",
+        "compressionMode": _COMPRESSIONS[blobs[0]["blobName"].rpartition(".")[2]] if blobs else "None",
         "containerUri": "/subscriptions/00000000-0000-0000-0000-000000000000/resourceGroups/billing"
         "/providers/Microsoft.Storage/storageAccounts/examplebilling",
         "rootFolderPath": directory,

@@ -31,6 +31,9 @@ _VALUES = 2_250_000
 #: A map holds many values, and each of them a key.
 _VALUES_OF_MAP = 25
 
+#: How files of each form begin; CSV may begin in any way.
+_BEGINNINGS = {b"PAR1": ".parquet", b"\x1f\x8b": ".gz", b"PK\x03\x04": ".zip"}
+
 _DAMAGED: tuple[type[Exception], ...] = (*DAMAGED, zipfile.BadZipFile)
 
 #: RuntimeError is what an encrypted archive raises.
@@ -57,8 +60,8 @@ def read_blocks(  # noqa: PLR0913 - what, of which file, into which columns, and
     """The rows of a file in blocks, in the file's order.
 
     Args:
-        path: A Parquet file, or a CSV file, which may be gzipped, or a zip of CSV files. A file of no
-            bytes has no rows.
+        path: A Parquet file, or a CSV file, which may be gzipped, or a zip of CSV files, by its first bytes
+            whatever its name is. A file of no bytes has no rows.
         table: What the file should contain.
         wanted: The columns to return, as :class:`~offgridflow_common.exports.table.Plan` takes them.
         where: The file's address for messages.
@@ -93,20 +96,29 @@ class _Source(Protocol):
 def _sources(path: Path, block_rows: int, at_once: int) -> Generator[_Source]:
     if path.stat().st_size == 0:
         return
-    if path.name.endswith(".parquet"):
+    form = _form(path)
+    if form == ".parquet":
         yield _ParquetSource(path, block_rows, at_once)
-    elif path.name.endswith(".zip"):
+    elif form == ".zip":
         with zipfile.ZipFile(path) as archive:
             for member in archive.infolist():
                 if not member.is_dir() and member.file_size:
                     with archive.open(member) as file:
                         yield CsvReader(file, block_rows)
-    elif path.name.endswith(".gz"):
+    elif form == ".gz":
         with open_gzip(path) as unzipped:
             yield CsvReader(unzipped, block_rows)
     else:
         with path.open("rb") as plain:
             yield CsvReader(plain, block_rows)
+
+
+def _form(path: Path) -> str:
+    """What a file is: by its first bytes, else by its name, as of a damaged one."""
+    with path.open("rb") as file:
+        begin = file.read(max(map(len, _BEGINNINGS)))
+    forms = (form for beginning, form in _BEGINNINGS.items() if begin.startswith(beginning))
+    return next(forms, path.suffix.lower())
 
 
 class _ParquetSource:

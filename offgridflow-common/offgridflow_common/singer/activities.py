@@ -208,8 +208,8 @@ class ActivitiesStream(OffGridFlowStream[ExportTapT], abc.ABC):
     def _warn_of_unknown_payers(self, groups: pl.DataFrame, delivery: Delivery) -> None:
         if groups["payer_id"].null_count() and len(self._usage_exports()) > 1:
             self.logger.warning(
-                "%s does not name its payers: if another export covers them, too, their usage counts twice; "
-                "have the export deliver %s",
+                "%s has usage without %s: if another export has it, too, it counts twice; have the export "
+                "deliver that column if it does not",
                 delivery.manifest.label,
                 self.usage_sources[delivery.export.type].payer,
             )

@@ -121,6 +121,7 @@ class CarbonReports:
 
     Attributes:
         denied: The subscriptions that denied access, each with the reason that the API gives.
+        answered: The months of which there was a report.
         cut: The reports that the API ended before all rows were there; each is of one subscription.
     """
 
@@ -132,6 +133,7 @@ class CarbonReports:
         self._regions = regions
         self._retrieved_at = retrieved_at
         self.denied: dict[str, str] = {}
+        self.answered: set[Period] = set()
         self.cut: list[Question] = []
 
     def months(self) -> list[Period] | None:
@@ -149,18 +151,29 @@ class CarbonReports:
         return months
 
     def emissions(self, month: Period, subscriptions: Sequence[str]) -> Iterator[pl.DataFrame]:
-        """The rows of a month as :data:`COLUMNS`; who has denied access is not asked again.
+        """The rows of a month as :data:`COLUMNS`, of each subscription all or none.
+
+        Who has denied access is not asked again.
 
         Raises:
             ContractBroken: The answer cannot be trusted; the message says why.
         """
         together = _TOGETHER if self._category in _NAMES_SUBSCRIPTION else 1
+        for start in range(0, len(subscriptions), together):
+            if reports := list(self._of_scopes(month, subscriptions[start : start + together])):
+                is_whole = ~pl.col("subscription_id").is_in(sorted(self.incomplete(month)))
+                rows = numbered(pl.concat(reports).filter(is_whole), KEY)
+                yield rows.select([column.name for column in COLUMNS])
+
+    def incomplete(self, month: Period) -> set[str]:
+        """The subscriptions of which not all of a month could be read, as far as is known."""
+        cut = {question.subscriptions[0] for question in self.cut if question.month == month}
+        return cut | self.denied.keys()
+
+    def _of_scopes(self, month: Period, subscriptions: Sequence[str]) -> Iterator[pl.DataFrame]:
         for scope in SCOPES:
-            for start in range(0, len(subscriptions), together):
-                asked = subscriptions[start : start + together]
-                if allowed := tuple(one for one in asked if one not in self.denied):
-                    rows = self._whole(Question(month, scope, self._category, allowed))
-                    yield numbered(rows, KEY).select([column.name for column in COLUMNS])
+            if allowed := tuple(one for one in subscriptions if one not in self.denied):
+                yield self._whole(Question(month, scope, self._category, allowed))
 
     def _whole(self, question: Question) -> pl.DataFrame:
         """All rows; where a report may have been cut, its subscriptions are asked for in smaller groups."""
@@ -190,6 +203,7 @@ class CarbonReports:
             path = f"{_PROVIDER}/carbonEmissionReports"
             answer = self._client.arm.request("POST", path, params=_VERSION, json=body, about=question)
             content = Fields(answer.json(), answer.asked)
+            self.answered.add(question.month)
             self._note_denied(content.objects("subscriptionAccessDecisionList"))
             return Page(items=content.rows("value"), next_token=content.text("skipToken"))
 

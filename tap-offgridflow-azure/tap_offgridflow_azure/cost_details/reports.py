@@ -127,7 +127,7 @@ def _report(answer: Response) -> Report | None:
     if status != "completed":
         return None
     manifest = content.object("manifest")
-    blobs = tuple(_blob(blob) for blob in manifest.objects("blobs"))
+    blobs = tuple(_blob(Fields(blob, answer.asked)) for blob in manifest.rows("blobs"))
     count = manifest.number("blobCount")
     if count is not None and count != len(blobs):
         raise content.broken(f"{len(blobs)} files where the manifest counts {count:g}")

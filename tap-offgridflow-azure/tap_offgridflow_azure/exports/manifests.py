@@ -13,6 +13,7 @@ from collections import defaultdict
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from offgridflow_common.errors import ConfigError, DeliveryUnderWay, NotFoundError, SourceChanged
@@ -53,7 +54,8 @@ class AzureLayout:
     A run of the tap lists an export once, and again when a period of it has been read. Of the manifests it
     reads, once each, those that can count: of a period's folder the newest and those of the two days before
     it, by the times in the paths, where all paths have one, else by when they were written; all of undated
-    folders; and all that lie on local disk, where reading costs nothing.
+    folders; and all that lie on local disk, where reading costs nothing. Where none of these is of the
+    export's type, but other folders have it, older ones are read until one is.
     """
 
     def __init__(self) -> None:
@@ -86,6 +88,7 @@ class AzureLayout:
         files = tuple(_find(manifest, run.parts))
         for part, file in zip(run.parts, files, strict=True):
             if part.size not in {None, file.size} and part.name.endswith(_PLAIN):
+                manifest.export.store.read(manifest.info)  # raises where a new run has replaced this one
                 raise DeliveryUnderWay(
                     asked=f"reading {manifest.export.store.uri(file.key)}",
                     got=f"{file.size:,} bytes where the manifest said {part.size:,}",
@@ -107,7 +110,16 @@ class AzureLayout:
 
     def _read_runs(self, export: Export) -> list[Run]:
         listed = export.store.list(_inside(export.prefix))
-        return [self._run(export, info) for info in _candidates(export.store, listed)]
+        periods = [_newest_first(export.store, infos) for infos in _by_period(listed)]
+        runs = [self._runs_of(export, next(batches)) for batches in periods]
+        if any(_fit(export, of_period) for of_period in runs):
+            for of_period, batches in zip(runs, periods, strict=True):
+                while not _fit(export, of_period) and (older := next(batches, None)):
+                    of_period.extend(self._runs_of(export, older))
+        return list(chain.from_iterable(runs))
+
+    def _runs_of(self, export: Export, infos: Iterable[ObjectInfo]) -> list[Run]:
+        return [self._run(export, info) for info in infos]
 
     def _run(self, export: Export, info: ObjectInfo) -> Run:
         where = export.store.uri(info.key)
@@ -129,8 +141,8 @@ def _inside(folder: str) -> str:
     return f"{folder}/" if folder else ""
 
 
-def _candidates(store: ObjectStore, listed: Iterable[ObjectInfo]) -> Iterator[ObjectInfo]:
-    """The manifests that can be the newest of their period."""
+def _by_period(listed: Iterable[ObjectInfo]) -> Iterable[list[ObjectInfo]]:
+    """The manifests of each period's folder; those of undated folders by themselves."""
     periods: defaultdict[tuple[str, ...], list[ObjectInfo]] = defaultdict(list)
     for info in listed:
         *folders, name = info.key.split("/")
@@ -140,19 +152,26 @@ def _candidates(store: ObjectStore, listed: Iterable[ObjectInfo]) -> Iterator[Ob
             )
             is_dated = any(_PERIOD.fullmatch(part) for part in lasting)
             periods[lasting if is_dated else (info.key,)].append(info)
-    for manifests in periods.values():
-        yield from _newest(store, manifests)
+    return periods.values()
 
 
-def _newest(store: ObjectStore, manifests: list[ObjectInfo]) -> Iterable[ObjectInfo]:
-    """Of the manifests of one period those that may have been submitted last."""
+def _newest_first(store: ObjectStore, manifests: list[ObjectInfo]) -> Iterator[list[ObjectInfo]]:
+    """Of the manifests of one period those that may have been submitted last; then the same of the others."""
     if store.local_path(manifests[0]) is not None:
-        return manifests  # a copy, whose times say when it was copied
+        yield manifests  # a copy, whose times say when it was copied
+        return
     in_paths = [time for time in map(_time_in_path, manifests) if time]
     # Where some paths have no time, those of the others say nothing about them.
     times = in_paths if len(in_paths) == len(manifests) else [info.modified for info in manifests]
-    last = max(times)
-    return [info for info, time in zip(manifests, times, strict=True) if last - time <= _OVERTAKING]
+    left = list(zip(times, manifests, strict=True))
+    while left:
+        last = max(time for time, _ in left)
+        yield [info for time, info in left if last - time <= _OVERTAKING]
+        left = [(time, info) for time, info in left if last - time > _OVERTAKING]
+
+
+def _fit(export: Export, runs: Iterable[Run]) -> bool:
+    return any(run.fits(export.type) for run in runs)
 
 
 def _time_in_path(info: ObjectInfo) -> datetime | None:
@@ -201,7 +220,7 @@ def _find(manifest: Manifest, parts: tuple[Part, ...]) -> Iterator[ObjectInfo]:
             raise NotFoundError(
                 asked=f"looking for the data files that {export.store.uri(manifest.info.key)} names",
                 got=f"no {part.name}",
-                do="copy the data files, too, or run the export again",
+                do="run again if the export is just running; else copy the data files, too, or run it again",
             )
         yield listed.pop(key)
 

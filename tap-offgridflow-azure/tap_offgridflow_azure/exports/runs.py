@@ -28,7 +28,7 @@ class Part:
 
     Attributes:
         name: The blob, from the container on.
-        size: Bytes, where the manifest tells.
+        size: Bytes, where the manifest tells, and does not mean those before compression.
     """
 
     name: str
@@ -121,7 +121,15 @@ def _parts(manifest: Mapping[str, Any], where: str) -> tuple[Part, ...]:
         raise broken_manifest(where, "no list blobs")
     if count not in {None, len(blobs)}:
         raise broken_manifest(where, f"{len(blobs)} blobs where blobCount says {count}")
-    return tuple(Part(text_of(blob, "blobName", where), _count(blob, "byteCount")) for blob in blobs)
+    size = "byteCount" if _is_plain(manifest) else ""
+    return tuple(Part(text_of(blob, "blobName", where), _count(blob, size)) for blob in blobs)
+
+
+def _is_plain(manifest: Mapping[str, Any]) -> bool:
+    """Whether files are not compressed, as far as the manifest tells: if they are, sizes may be others."""
+    delivery = manifest.get("deliveryConfig")
+    mode = delivery.get("compressionMode") if isinstance(delivery, dict) else None
+    return str(mode or "none").lower() == "none"
 
 
 def _last_day(start: datetime, end: datetime | None) -> date:

@@ -55,7 +55,9 @@ class AzureActivitiesStream(ActivitiesStream[AzureTap]):
 
     def _carbon(self) -> Iterator[Partition]:
         make = partial(carbon_activities, mapping=self.mapping, retrieved_at=self.tap.started_at)
-        months = carbon_partitions(self.tap, self.bookmarks, self.mapping.regions, self.logger, make)
+        months = carbon_partitions(
+            self.tap, self.bookmarks, self.mapping.regions, self.logger, lambda rows: [make(rows)]
+        )
         for month in months:
             yield replace(
                 month, blocks=partial(self._whole, month), acknowledge=partial(self._acknowledge, month)

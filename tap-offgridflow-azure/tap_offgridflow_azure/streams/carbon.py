@@ -26,7 +26,7 @@ def carbon_partitions(
     bookmarks: Bookmarks,
     regions: RegionMapper,
     logger: Logger,
-    shape: Callable[[pl.DataFrame], pl.DataFrame],
+    shape: Callable[[pl.DataFrame], Iterable[pl.DataFrame]],
 ) -> Iterator[Partition]:
     """A partition for each month that the API has, and then an error if not all of it could be read.
 
@@ -38,7 +38,7 @@ def carbon_partitions(
         bookmarks: Where it is remembered what was read.
         regions: Tells regions by their names.
         logger: Told of what could not be read.
-        shape: Makes rows of the stream of the report's rows.
+        shape: Makes rows of the stream of the report's rows, in one frame or several.
 
     Raises:
         PermissionDenied: Subscriptions denied access, and the settings want to know.
@@ -50,7 +50,7 @@ def carbon_partitions(
 
         def blocks(month: Period = month) -> Iterator[pl.DataFrame]:
             for rows in reading.emissions(month):
-                yield shape(rows)
+                yield from shape(rows)
 
         def acknowledge(rows: int, month: Period = month) -> None:
             reading.remember(month, rows)
@@ -93,13 +93,11 @@ class _Reading:
 
     def emissions(self, month: Period) -> Iterator[pl.DataFrame]:
         """The rows of a month; none where it was computed, as the first or the last, and is not there."""
-        is_there = False
         try:
-            for rows in self._reports.emissions(month, self._tap.subscriptions.ids):
-                is_there = True
-                yield rows
+            yield from self._reports.emissions(month, self._tap.subscriptions.ids)
         except (BadRequestError, NotFoundError) as error:
-            if is_there or month not in (*self._computed[:1], *self._computed[-1:]):
+            may_be_absent = month in (*self._computed[:1], *self._computed[-1:])
+            if month in self._reports.answered or not may_be_absent:
                 raise
             self._logger.warning("%s should be there and is not, it is left out: %s", month.label, error)
 
@@ -107,12 +105,11 @@ class _Reading:
         """Remember that a month is out, of all that could be read whole."""
         if not rows and self._computed:
             return
-        cut = {question.subscriptions[0] for question in self._reports.cut if question.month == month}
+        incomplete = self._reports.incomplete(month)
         for subscription in self._tap.subscriptions.ids:
             context = _context(subscription)
             newest = self._bookmarks.get(context).get("replication_key_value", "")
-            unread = subscription in self._reports.denied or subscription in cut
-            if not unread and newest < iso_text(month.start):
+            if subscription not in incomplete and newest < iso_text(month.start):
                 values = {"replication_key": "period_start", "replication_key_value": iso_text(month.start)}
                 self._bookmarks.set(context, values)
 
@@ -127,7 +124,7 @@ class _Reading:
             raise ContractBroken(
                 asked="reading emissions",
                 got=f"{len(cut)} reports whose rows are not all there",
-                do="set carbon_category to ResourceGroup, which has fewer rows; all other rows are out",
+                do="set carbon_category to ResourceGroup, which has fewer rows; all else is out",
             )
 
     def _report(self, denied: Mapping[str, str]) -> None:
@@ -176,5 +173,9 @@ class CarbonEmissionsStream(RegionalStream):
 
     def _pending(self) -> Iterator[Partition]:
         yield from carbon_partitions(
-            self.tap, self.bookmarks, self.regions, self.logger, lambda rows: rows.select(self.wanted)
+            self.tap,
+            self.bookmarks,
+            self.regions,
+            self.logger,
+            lambda rows: rows.select(self.wanted).iter_slices(self.block_rows),
         )

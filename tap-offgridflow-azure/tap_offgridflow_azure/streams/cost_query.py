@@ -119,11 +119,13 @@ class CostQueryStream(RegionalStream):
         end = min(month.end, self.tap.settings.end)
         days = Days(month.start.date(), (end - timedelta(microseconds=1)).date())
         try:
-            for rows in self._queries.costs(scope, days):
-                yield rows.select(self.wanted)
+            # Held until all have come: what is out of a month replaces what was read of it before.
+            answers = list(self._queries.costs(scope, days))
         except TransientError:
             self._is_unanswered = True
             raise
+        for rows in answers:
+            yield rows.select(self.wanted)
 
     @cached_property
     def _start(self) -> datetime:
