@@ -105,21 +105,20 @@ class AwsClient:
         asked = f"{operation} for {period.label}"
 
         def fetch(token: str | None) -> Page[dict[str, Any]]:
-            return self.attempt(
+            answer: dict[str, Any] = self.attempt(
                 "sustainability",
                 operation,
                 asked,
-                lambda client: _page(
-                    getattr(client, _method(operation))(
-                        TimePeriod={"Start": period.start, "End": period.end},
-                        GroupBy=_DIMENSIONS,
-                        MaxResults=_PAGE_SIZE,
-                        **parameters,
-                        **({"NextToken": token} if token else {}),
-                    ),
-                    asked,
+                lambda client: getattr(client, _method(operation))(
+                    TimePeriod={"Start": period.start, "End": period.end},
+                    GroupBy=_DIMENSIONS,
+                    MaxResults=_PAGE_SIZE,
+                    **parameters,
+                    **({"NextToken": token} if token else {}),
                 ),
+                member="Results",
             )
+            return Page(items=answer["Results"], next_token=answer.get("NextToken"))
 
         for page in self.pager.pages(fetch):
             yield from page.items
@@ -128,7 +127,15 @@ class AwsClient:
         """The body of an answer, until the run is asked to stop."""
         return self._pipeline.unless_cancelled(body.iter_chunks(_CHUNK_BYTES))
 
-    def attempt(self, service: str, operation: str, asked: str, send: Callable[[Any], T]) -> T:
+    def attempt(
+        self,
+        service: str,
+        operation: str,
+        asked: str,
+        send: Callable[[Any], T],
+        *,
+        member: str | None = None,
+    ) -> T:
         """Run ``send`` through the pipeline: the request, and the reading of its body.
 
         Args:
@@ -136,13 +143,22 @@ class AwsClient:
             operation: The API operation, such as ``ListObjectsV2``.
             asked: What is asked, for messages.
             send: Gets the service's client and makes one attempt.
+            member: What each whole answer has. botocore gives an empty one where a body broke off.
 
         Raises:
             OffGridFlowError: What boto3 raised, translated.
         """
+
+        def attempt() -> T:
+            answer = send(self._client(service))
+            if member and isinstance(answer, dict) and member not in answer:
+                got = f"an answer without {member}: it broke off"
+                raise TransientError(asked=asked, got=got, do="run again later")
+            return answer
+
         return self._pipeline.call(
             f"{service} {operation}",
-            lambda: send(self._client(service)),
+            attempt,
             lambda error: translate(error, asked, operation),
         )
 
@@ -192,7 +208,7 @@ class AwsClient:
             role_arn=self._settings.assume_role_arn,
             extra_args=extra,
         )
-        role = botocore.session.Session()
+        role = botocore.session.Session(profile=self._settings.profile)
         role._credentials = botocore.credentials.DeferredRefreshableCredentials(  # noqa: SLF001 - botocore's only way in
             method="assume-role", refresh_using=fetcher.fetch_credentials
         )
@@ -216,13 +232,6 @@ def _refuse_plain_http(service: str, url: str) -> None:
             got=f"'{url}', which must be https outside of loopback",
             do="change it in AWS_ENDPOINT_URL or in the profile, or set aws_endpoint_urls",
         )
-
-
-def _page(answer: dict[str, Any], asked: str) -> Page[dict[str, Any]]:
-    """A page of results. botocore gives an empty answer for one whose body broke off."""
-    if "Results" not in answer:
-        raise TransientError(asked=asked, got="an answer without Results: it broke off", do="run again later")
-    return Page(items=answer["Results"], next_token=answer.get("NextToken"))
 
 
 def translate(error: Exception, asked: str, operation: str) -> OffGridFlowError:

@@ -55,6 +55,12 @@ class ExportSetting:
     requester_pays: bool = False
     expected_bucket_owner: str | None = None
 
+    @property
+    def place(self) -> tuple[str, str]:
+        """Bucket and prefix of an ``s3://`` url. Keys may hold any sign, and may begin with a slash."""
+        bucket, _, prefix = self.url.removeprefix("s3://").partition("/")
+        return bucket, prefix
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AwsSettings(CommonSettings):
@@ -211,8 +217,8 @@ def _endpoint_errors(config: Mapping[str, Any]) -> list[str]:
 def _export_errors(exports: tuple[ExportSetting, ...]) -> list[str]:
     errors = same_name_errors(exports)
     for export in exports:
-        parts = urlsplit(export.url)
-        in_bucket = parts.scheme == "s3" and parts.netloc and parts.path.strip("/")
+        bucket, prefix = export.place
+        in_bucket = export.url.startswith("s3://") and bucket and prefix.strip("/")
         if not in_bucket and not is_folder_url(export.url):
             errors.append(
                 f"the url of an export must be s3://bucket/prefix/export-name or file:///folder/export-name, "

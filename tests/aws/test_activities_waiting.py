@@ -82,6 +82,26 @@ def test_what_an_export_had_taken_stays_its_own_while_it_cannot_be_listed(shelf:
     assert [row["export_name"] for row in run.records("deliveries")] == ["two"]
 
 
+def test_a_month_whose_data_expired_stays_as_it_was_read_and_keeps_no_other_waiting(shelf: Shelf) -> None:
+    """Another export takes its usage, so that it would be read again."""
+    old = shelf.cur2(PERIOD, lines(1), export="second", chunks=1)
+    exports = [
+        {"name": name, "type": "cur2", "url": shelf.url("exports", name)} for name in ("first", "second")
+    ]
+    first = shelf.read(exports=exports[1:], select=COSTS)
+    for key in old.data_keys:
+        shelf.path(key).unlink()
+    shelf.cur2(PERIOD, lines(2), export="first")
+    shelf.cur2("2026-10", cur2_table(30, 3, "2026-10"), export="second")
+    second = shelf.read(exports=exports, select=COSTS, state=first.state)
+    assert "second 2026-09 would be read again" in second.stderr
+    assert {(row["metadata"]["export"], row["period_start"][:7]) for row in usage(second)} == {
+        ("first", PERIOD),
+        ("second", "2026-10"),
+    }
+    assert len(second.records("deliveries")) == 2
+
+
 def test_a_carbon_export_that_cannot_be_listed_keeps_no_emissions_of_others(shelf: Shelf) -> None:
     shelf.carbon(PERIOD, carbon_table(PERIOD, [emitted("0.5")]))
     missing = {"name": "not-yet", "type": "carbon", "url": shelf.url("exports", "not-yet")}

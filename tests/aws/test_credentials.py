@@ -95,6 +95,18 @@ def test_a_profile_gives_its_keys_and_its_region(
     assert boto(config, "s3").meta.region_name == "eu-north-1"
 
 
+@pytest.mark.usefixtures("profile")
+def test_endpoints_of_a_profile_hold_for_a_role_too(
+    no_keys: Callable[..., dict[str, Any]], tmp_path: Path
+) -> None:
+    with (tmp_path / "aws-config").open("a") as file:
+        file.write("endpoint_url = https://aws.corp.example\n")
+    role = "arn:aws:iam::111122223333:role/reader"
+    client = boto(no_keys(aws_profile="billing", aws_assume_role_arn=role), "s3")
+    assert client.meta.endpoint_url == "https://aws.corp.example"
+    assert client.meta.region_name == "eu-north-1"
+
+
 @pytest.mark.usefixtures("environment")
 def test_without_credentials_in_the_settings_those_of_the_surroundings_count(
     no_keys: Callable[..., dict[str, Any]], sustainability: SustainabilityServer, run_tap: RunTap

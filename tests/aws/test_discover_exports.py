@@ -225,6 +225,23 @@ def test_a_throttled_question_is_asked_again(bench: Bench, services: DataExports
     assert services.account.asked.count("GetExport") == 2
 
 
+@pytest.mark.parametrize("operation", ["ListExports", "GetExport", "DescribeReportDefinitions"])
+@pytest.mark.parametrize("times", [1, 1_000], ids=["once", "always"])
+def test_an_answer_that_breaks_off_is_asked_for_again_and_never_taken_for_none(
+    bench: Bench, services: DataExportsServer, operation: str, times: int
+) -> None:
+    report = LegacyReport("legacy", bench.bucket)
+    services.account.exports = [DataExport(EXPORT, CUR2, bench.bucket)]
+    services.account.reports = [report]
+    bench.publish(PERIOD, 5)
+    publish_report(bench, report, 3)
+    services.break_off(operation, times)
+    run = discover(bench, services, max_attempts=2)
+    assert len(run.records()) == (5 + 3 if times == 1 else 0)
+    assert run.exit_code == (0 if times == 1 else 1)
+    assert "it broke off" in run.stderr
+
+
 @pytest.mark.parametrize(
     ("region", "asked"), [("eu-central-1", "us-east-1"), ("cn-north-1", "cn-northwest-1")], ids=str
 )

@@ -6,7 +6,7 @@ import gzip
 import json
 import shutil
 import sys
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -216,6 +216,19 @@ def test_months_that_lack_their_manifest_are_named_and_left_out(
     assert "no manifest, of 2026-06, 2026-08:" in read(shelf, kind, start_date="2026-06-01").stderr
 
 
+@pytest.mark.parametrize("kind", TYPES)
+def test_months_behind_the_newest_manifest_that_lack_theirs_are_named(shelf: Shelf, kind: str) -> None:
+    """Manifests were copied once, by hand; the first delivery of September may be under way."""
+    deliver(shelf, kind, period="2026-06")
+    for period in ("2026-07", "2026-08", PERIOD):
+        lost = deliver(shelf, kind, period=period)
+        shelf.path(lost.manifest_key).unlink()
+    shelf.set_time(datetime.now(UTC), *lost.data_keys)
+    run = read(shelf, kind, start_date=None)
+    assert {row["billing_period"] for row in run.records("deliveries")} == {"2026-06"}
+    assert "has data files, but no manifest, of 2026-07, 2026-08:" in run.stderr
+
+
 @pytest.mark.parametrize(
     ("kind", "folder"),
     [
@@ -253,6 +266,18 @@ def test_without_manifests_the_latest_execution_counts_not_the_one_that_was_copi
     shelf.set_time(new.delivered_at + timedelta(days=1), *old.data_keys)
     without_manifests(shelf, "cur2")
     assert len(read(shelf, "cur2").records()) == new.rows
+
+
+def test_without_manifests_an_execution_of_nothing_counts(shelf: Shelf) -> None:
+    deliver(shelf, "cur2", format="csv")
+    without_manifests(shelf, "cur2")
+    first = read(shelf, "cur2")
+    empty = deliver(shelf, "cur2", format="csv", chunks=1)
+    shelf.replace(empty, 0, b"")
+    without_manifests(shelf, "cur2")
+    second = read(shelf, "cur2", state=first.state)
+    assert second.records() == []
+    assert [row["rows"] for row in second.records("deliveries")] == [0]
 
 
 @pytest.mark.parametrize("modes", [("create-new", "overwrite"), ("overwrite", "create-new")])
@@ -319,7 +344,7 @@ def test_where_there_is_nothing_the_place_is_named(shelf: Shelf, kind: str) -> N
     assert shelf.exports(kind)[0]["url"] in run.stderr
 
 
-@pytest.mark.parametrize("prefix", ["", "/", "a//b", "my bills/été+1%20"])
+@pytest.mark.parametrize("prefix", ["", "/", "a//b", "my bills/été+1%20", "what?#1"])
 @pytest.mark.parametrize("kind", ["cur2", "cur"])
 def test_a_prefix_is_taken_as_it_is(bench: Bench, kind: str, prefix: str) -> None:
     """Without a prefix the keys of legacy reports begin with a slash, those of data exports do not."""

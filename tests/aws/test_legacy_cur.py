@@ -191,6 +191,17 @@ def test_tags_whose_names_collide_are_merged(shelf: Shelf, mode: str) -> None:
     assert {record["extra"] for record in records} == {None}
 
 
+@pytest.mark.parametrize("mode", ["create-new", "athena"])
+@pytest.mark.parametrize("value", ["Dev", '{"a": "b"}', ""])
+def test_a_name_without_latin_letters_is_a_member_of_its_map(shelf: Shelf, mode: str, value: str) -> None:
+    """Of it the naming rule leaves the category alone, which is what CUR 2.0 calls the map."""
+    shelf.cur(PERIOD, small(**{"costCategory/部門": [value], "product/_": ["x"]}), chunks=1, mode=mode)
+    (record,) = shelf.read("cur", select=SELECT).records()
+    keys = ("部門", "_") if mode == "create-new" else ("cost_category", "product")
+    assert record["cost_category"] == given({keys[0]: value})
+    assert record["product"] == {keys[1]: "x"}
+
+
 @pytest.mark.parametrize("longest", [65, 60, 40, 30])
 def test_names_that_lost_underscores_are_found(shelf: Shelf, longest: int) -> None:
     header = "reservation/UnusedAmortizedUpfrontFeeForBillingPeriod"

@@ -207,7 +207,7 @@ def test_trap_21_reports_are_listed_without_a_page_size() -> None:
         stubber.add_response(operation, answer, {})
         stubber.activate()
 
-    def attempt(service: str, _operation: str, _asked: str, send: Any) -> Any:
+    def attempt(service: str, _operation: str, _asked: str, send: Any, **_: Any) -> Any:
         return send(apis[service])
 
     client: Any = SimpleNamespace(pager=CursorPager(max_pages=3), attempt=attempt)

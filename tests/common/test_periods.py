@@ -219,6 +219,15 @@ def test_a_later_start_reads_nothing_before_it() -> None:
     assert source.run(end="2026-07", start="2026-05", lookback=6) == months("2026-05", "2026-06")
 
 
+def test_a_start_that_is_later_for_a_while_leaves_nothing_of_an_old_version() -> None:
+    source = Source(published("2026-07"))
+    source.run(end="2026-08")
+    source.published = published("2026-07", "v1.1.0")
+    assert source.run(end="2026-08", start="2026-04") == ["2026-07", *months("2026-04", "2026-06")]
+    assert source.run(end="2026-08") == ["2026-07", *months("2026-01", "2026-06")]
+    assert source.run(end="2026-08") == ["2026-07"]
+
+
 def test_a_start_beyond_what_was_read_and_back_leaves_no_gap() -> None:
     source = Source(published("2026-02"))
     source.run(end="2026-03")

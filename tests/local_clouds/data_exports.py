@@ -59,6 +59,7 @@ class _Account:
     reports: Sequence[LegacyReport] = ()
     page_size: int = 2
     refusals: dict[str, _Refusal] = field(default_factory=dict)
+    broken_off: dict[str, int] = field(default_factory=dict)
     asked: list[str] = field(default_factory=list)
     signed_for: set[str] = field(default_factory=set)
 
@@ -79,6 +80,10 @@ class DataExportsServer(LoopbackServer):
         """Let an operation fail so often."""
         self.account.refusals[operation] = _Refusal(status, code, times)
 
+    def break_off(self, operation: str, times: int = 1_000) -> None:
+        """Let answers of an operation end in the middle so often."""
+        self.account.broken_off[operation] = times
+
     def handler(self) -> type[BaseHTTPRequestHandler]:
         server = self
 
@@ -88,7 +93,12 @@ class DataExportsServer(LoopbackServer):
                 target = self.headers.get("X-Amz-Target", "")
                 server.account.signed_for.add(_region(self.headers.get("Authorization", "")))
                 status, answer = server.answer(target, json.loads(body or b"{}"))
-                self.send_whole(status, _JSON, json.dumps(answer).encode())
+                content = json.dumps(answer).encode()
+                operation = target.rpartition(".")[2]
+                if left := server.account.broken_off.get(operation, 0):
+                    server.account.broken_off[operation] = left - 1
+                    content = content[: len(content) // 2]
+                self.send_whole(status, _JSON, content)
 
         return Handler
 

@@ -128,6 +128,33 @@ def test_an_account_that_leaves_the_carbon_export_that_counts_first_is_taken_fro
     assert warehouses.ask(EMISSIONS) == [(ACCOUNT, "AmazonEC2", 1000.0), (OTHER_ACCOUNT, "AmazonEC2", 2000.0)]
 
 
+def test_an_export_that_is_put_back_is_read_again_though_the_other_one_lost_the_account(
+    provider: Provider, warehouses: Warehouses
+) -> None:
+    def read(at: int, *names: str) -> None:
+        provider.exports.clear()
+        for name in names:
+            provider.export(name, "carbon")
+        warehouses.load(provider.read(CARBON, day(at)).messages)
+
+    mine, other = (ACCOUNT, "AmazonEC2", 1.0), (OTHER_ACCOUNT, "AmazonEC2", 2.0)
+    provider.export("member", "carbon")
+    provider.deliver("member", carbon(mine), day(2), version="v3.0.1")
+    read(3, "member")
+    warehouses.install()
+    provider.export("organisation", "carbon")
+    provider.deliver("organisation", carbon(mine, other), day(4), version="v3.0.1")
+    read(5, "organisation")
+    provider.deliver("organisation", carbon(other), day(6), version="v3.0.1")
+    read(7, "organisation")
+    assert warehouses.ask(EMISSIONS) == [(OTHER_ACCOUNT, "AmazonEC2", 2000.0)]
+    read(8, "member", "organisation")
+    both = [(ACCOUNT, "AmazonEC2", 1000.0), (OTHER_ACCOUNT, "AmazonEC2", 2000.0)]
+    assert warehouses.ask(EMISSIONS) == both
+    quiet = provider.read(CARBON, day(9)).messages
+    assert [message for message in quiet if message["type"] == "RECORD"] == []
+
+
 def test_carbon_exports_that_were_read_before_accounts_were_remembered_count_once(
     provider: Provider, warehouses: Warehouses
 ) -> None:

@@ -10,6 +10,7 @@ import polars as pl
 
 from offgridflow_common.activity import ACTIVITY_COLUMNS
 from offgridflow_common.activity_mapping import ActivityMapping
+from offgridflow_common.errors import NotFoundError
 from offgridflow_common.singer.reading import (
     Reading,
     delivery_blocks,
@@ -95,15 +96,30 @@ class ActivitiesStream(OffGridFlowStream[ExportTapT], abc.ABC):
             read: Reads one.
             has_changed: Whether one that was read is to be read again.
         """
-        due = (
-            manifest
-            for manifest in manifests
-            if (is_new(manifest, self.bookmarks, self.logger) or has_changed(manifest))
-            and self._others_have_read(manifest)
-        )
+
+        def is_due(manifest: Manifest) -> bool:
+            if is_new(manifest, self.bookmarks, self.logger):
+                return self._others_have_read(manifest)
+            return has_changed(manifest) and self._others_have_read(manifest) and self._is_there(manifest)
+
+        due = filter(is_due, manifests)
         return pending_deliveries(
             self.tap.deliveries, due, self.bookmarks, read, self.logger, verified_first=True
         )
+
+    def _is_there(self, manifest: Manifest) -> bool:
+        """Whether a delivery that was read is still there to be read again: old data may expire."""
+        try:
+            self.tap.deliveries.open(manifest)
+        except NotFoundError as error:
+            self.logger.warning(
+                "%s would be read again, as other exports leave something else to it; what was read of it "
+                "stays: %s",
+                manifest.label,
+                error,
+            )
+            return False
+        return True
 
     def _others_have_read(self, manifest: Manifest) -> bool:
         """Whether all other selected streams that read a delivery have done so.
@@ -174,13 +190,14 @@ class ActivitiesStream(OffGridFlowStream[ExportTapT], abc.ABC):
         blocks = self.blocks(delivery, table, source.columns, reading)
         found = merge_groups(usage_groups(block.lazy(), source, grain).collect() for block in blocks)
         if found is None:
-            reading.notes |= self._payers.notes((), (), taken, self.tap.started_at)
+            reading.notes |= self._payers.notes(delivery.manifest, (), (), taken, self.tap.started_at)
             return
         self._warn_of_unknown_payers(found, delivery)
         names = (pl.col("payer_id"), pl.format("{}/{}", "payer_id", "account_id"))
         groups = self.leave_out(with_owners(found), names, taken, delivery)
         share = groups["owner"].unique()
-        reading.notes |= self._payers.notes(share, found["payer_id"].unique(), taken, self.tap.started_at)
+        payers = found["payer_id"].unique()
+        reading.notes |= self._payers.notes(delivery.manifest, share, payers, taken, self.tap.started_at)
         if negative := groups.filter(pl.col("quantity") < 0).height:
             self.logger.warning(
                 "%s: %d of %d groups of usage are negative in sum and make no activity",

@@ -112,7 +112,8 @@ class VersionedPeriods:
     def _conclude(self) -> None:
         """Remember that all wanted history is out, and of which version."""
         values: dict[str, Any] = {}
-        if self._begun_at is None or self._leaves_gap or self._history.start < self._begun_at:
+        # Of a new version is only what this run has read: less, perhaps, than what was read before.
+        if self._begun_at is None or self._leaves_gap or self._mixed or self._reaches_further_back():
             values["history_start"] = iso_text(self._history.start)
         if self._seen:
             # A provider that is halfway through with a new version has some months of the old one still.

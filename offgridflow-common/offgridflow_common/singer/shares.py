@@ -1,9 +1,9 @@
 """Whose facts of a month come from which export, where several have them: from the first one that has them.
 
-An export's share of a month is remembered with its delivery: whose facts were taken from it, and what other
-exports had taken before. A name is a payer, or ``payer/account`` where an export has one member of an
-organisation only. Exports are added, removed and restated; a delivery is read again as soon as its share is
-another one.
+An export's share of a month is remembered with its delivery: whose facts were taken from it, now and from
+deliveries before, and what other exports had taken before. A name is a payer, or ``payer/account`` where an
+export has one member of an organisation only. Exports are added, removed and restated; a delivery is read
+again as soon as its share is another one.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from offgridflow_common.months import iso_text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
     from collections.abc import Set as AbstractSet
     from datetime import datetime
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from offgridflow_common.singer.bookmarks import Bookmarks
 
 _BESIDE = "taken_by_others"
+_ONCE = "taken_before"
 _READ_AT = "read_at"
 
 
@@ -43,6 +44,7 @@ class Shares:
 
     def notes(
         self,
+        manifest: Manifest,
         share: Iterable[str | None],
         found: Iterable[str | None],
         taken: AbstractSet[str],
@@ -51,14 +53,17 @@ class Shares:
         """What is to be remembered of a delivery.
 
         Args:
+            manifest: The delivery's.
             share: Whose facts are taken from it.
             found: Whose facts it has.
             taken: What is taken from other exports.
             read_at: When the run that reads it began.
         """
         payers = {_payer(name) for name in found if name}
+        names = {name for name in share if name}
         return {
-            self.note: sorted({name for name in share if name}),
+            self.note: sorted(names),
+            _ONCE: {name: at for name, at in self._takings(self.bookmarks.of(manifest)) if name not in names},
             _BESIDE: sorted(name for name in taken if _payer(name) in payers),
             _READ_AT: iso_text(read_at),
         }
@@ -81,17 +86,18 @@ class Shares:
 
     def _was_taken_since(self, entry: Mapping[str, Any], period: str) -> bool:
         """Whether an export that counts later, or no longer is configured, has taken some of a share."""
-        later = (
-            other
-            for other in self.bookmarks.of_period(period)
-            if other.get(_READ_AT, "") > entry.get(_READ_AT, "")
-        )
         return any(
             _overlaps(mine, theirs, entry, other)
-            for other in later
-            for theirs in other.get(self.note, ())
+            for other in self.bookmarks.of_period(period)
+            for theirs, taken_at in self._takings(other)
+            if taken_at > entry.get(_READ_AT, "")
             for mine in entry[self.note]
         )
+
+    def _takings(self, entry: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+        """Whose facts were ever taken from an export, and when for the last time."""
+        yield from entry.get(_ONCE, {}).items()
+        yield from ((name, entry.get(_READ_AT, "")) for name in entry.get(self.note, ()))
 
 
 def _payer(name: str) -> str:

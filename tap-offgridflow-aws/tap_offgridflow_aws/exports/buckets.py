@@ -5,7 +5,6 @@ from __future__ import annotations
 from contextlib import closing
 from datetime import UTC
 from typing import TYPE_CHECKING, Any, TypeVar
-from urllib.parse import urlsplit
 
 from offgridflow_common.errors import ConfigError, NotFoundError
 from offgridflow_common.exports.delivery import Export
@@ -55,6 +54,7 @@ class S3Store:
                 "ListObjectsV2",
                 f"listing {self.uri(prefix)}",
                 lambda client: client.list_objects_v2(Prefix=prefix, **self._common, **more),
+                member="IsTruncated",
             )
             return Page(items=answer.get("Contents", []), next_token=answer.get("NextContinuationToken"))
 
@@ -98,9 +98,8 @@ def open_export(client: Callable[[], AwsClient], setting: ExportSetting) -> Expo
     if folder := FolderStore.of_url(setting.url):
         store, prefix = folder
     else:
-        parts = urlsplit(setting.url)
-        # One slash parts bucket and key; a key may begin with a slash of its own.
-        store, prefix = S3Store(client(), parts.netloc, setting), parts.path.removeprefix("/")
+        bucket, prefix = setting.place
+        store = S3Store(client(), bucket, setting)
     return Export(name=setting.name, type=setting.type, store=store, prefix=prefix)
 
 

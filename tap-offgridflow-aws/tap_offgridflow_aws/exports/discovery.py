@@ -104,7 +104,11 @@ def _data_exports(client: AwsClient, logger: Logger) -> Iterator[tuple[ExportSet
     def fetch(token: str | None) -> Page[dict[str, Any]]:
         more = {"NextToken": token} if token else {}
         answer = client.attempt(
-            "bcm-data-exports", "ListExports", "listing data exports", lambda api: api.list_exports(**more)
+            "bcm-data-exports",
+            "ListExports",
+            "listing data exports",
+            lambda api: api.list_exports(**more),
+            member="Exports",
         )
         return Page(items=answer["Exports"], next_token=answer.get("NextToken"))
 
@@ -122,7 +126,9 @@ def _data_exports(client: AwsClient, logger: Logger) -> Iterator[tuple[ExportSet
 
 def _definition(client: AwsClient, name: str, arn: str) -> dict[str, Any]:
     asked = f"reading the definition of export {name}"
-    answer = client.attempt("bcm-data-exports", "GetExport", asked, lambda api: api.get_export(ExportArn=arn))
+    answer = client.attempt(
+        "bcm-data-exports", "GetExport", asked, lambda api: api.get_export(ExportArn=arn), member="Export"
+    )
     export: dict[str, Any] = answer["Export"]
     return export
 
@@ -138,8 +144,9 @@ def _legacy_reports(client: AwsClient) -> Iterator[tuple[ExportSetting, bool]]:
             "DescribeReportDefinitions",
             "listing cost and usage reports",
             lambda api: api.describe_report_definitions(**more),
+            member="ReportDefinitions",
         )
-        return Page(items=answer.get("ReportDefinitions", []), next_token=answer.get("NextToken"))
+        return Page(items=answer["ReportDefinitions"], next_token=answer.get("NextToken"))
 
     for page in client.pager.pages(fetch):
         for report in page.items:

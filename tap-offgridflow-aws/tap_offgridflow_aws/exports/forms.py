@@ -29,8 +29,8 @@ class Form(Protocol):
     def manifest(self, export: Export, info: ObjectInfo) -> Manifest | None:
         """The manifest that an object is; None if it is none, or not the newest of its period."""
 
-    def data_month(self, export: Export, info: ObjectInfo) -> set[str]:
-        """The month that an object has data of; none if it is no data."""
+    def data_month(self, export: Export, info: ObjectInfo) -> str | None:
+        """The month that an object has data of; None if it has none."""
 
     def data_key(self, manifest: Manifest, name: str, where: str) -> str:
         """The key of a data file within the configured export: replicas have another bucket or prefix."""
@@ -63,9 +63,8 @@ class _DataExport:
             return None
         return Manifest(export, period, info, model_version_of(match["partition"]))
 
-    def data_month(self, export: Export, info: ObjectInfo) -> set[str]:
-        del export, info
-        return set()  # they lie in another folder than the manifests
+    def data_month(self, export: Export, info: ObjectInfo) -> None:
+        """None: data lie in another folder than manifests."""
 
     def data_key(self, manifest: Manifest, name: str, where: str) -> str:
         export = manifest.export
@@ -108,9 +107,9 @@ class _LegacyReport:
             return None
         return Manifest(export, _month(match), info)
 
-    def data_month(self, export: Export, info: ObjectInfo) -> set[str]:
+    def data_month(self, export: Export, info: ObjectInfo) -> str | None:
         match = self._match(export, info)
-        return {_month(match)} if match and info.size and match["file"].endswith(self._data) else set()
+        return _month(match) if match and info.size and match["file"].endswith(self._data) else None
 
     def data_key(self, manifest: Manifest, name: str, where: str) -> str:
         match = self._match(manifest.export, manifest.info)

@@ -15,11 +15,13 @@ from tap_offgridflow_aws.exports.without_manifest import (
     files_of_made_up,
     is_made_up,
     made_up_manifests,
-    months_without_manifest,
+    months_before_without_manifest,
+    months_behind_without_manifest,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
+    from datetime import datetime
 
     from offgridflow_common.clock import Clock
     from offgridflow_common.exports.storage import ObjectInfo
@@ -48,13 +50,14 @@ class AwsLayout:
         """The newest manifest of each period and model version, oldest first."""
         form = form_of(export)
         newest: dict[tuple[str, str], Manifest] = {}
-        with_data: set[str] = set()
+        with_data: dict[str, datetime] = {}
         found_any = False
         for info in export.store.list(f"{export.prefix}/{form.manifest_folder}"):
             found_any = True
             manifest = form.manifest(export, info)
             if manifest is None:
-                with_data |= form.data_month(export, info)
+                if month := form.data_month(export, info):
+                    with_data[month] = min(with_data.get(month, info.modified), info.modified)
                 continue
             key = (manifest.period, manifest.model_version or "")
             if key not in newest or newest[key].info.modified < info.modified:
@@ -90,16 +93,30 @@ class AwsLayout:
         )
 
     def _warn_of_months_left_out(
-        self, export: Export, manifests: list[Manifest], with_data: set[str]
+        self, export: Export, manifests: list[Manifest], with_data: Mapping[str, datetime]
     ) -> None:
-        """Name the months whose manifest is missing, once in a run."""
+        """Name the months whose manifest is missing, once in a run.
+
+        Args:
+            export: The export.
+            manifests: Its manifests, of which the newest is the last.
+            with_data: When the first data file of a month was written, if the manifests' listing shows any.
+        """
         if export.name in self._searched:
             return
         self._searched.add(export.name)
         listed = {manifest.period for manifest in manifests}
-        months = {month for month in with_data - listed if month >= (self._since or "")}
+        now = self._clock.now()
+        months = {
+            month
+            for month, begun_at in with_data.items()
+            if month not in listed and month >= (self._since or "")
+            # The first delivery of a new month may be under way.
+            if month < manifests[-1].period or now - begun_at >= _UNDER_WAY
+        }
         if form_of(export) is DATA_EXPORT:
-            months |= months_without_manifest(export, manifests[-1], listed, self._since)
+            months |= months_before_without_manifest(manifests[-1], listed, self._since)
+            months |= months_behind_without_manifest(manifests[-1], now, _UNDER_WAY)
         if months:
             _LOGGER.warning(
                 "export '%s' at %s has data files, but no manifest, of %s: these months are left out until "

@@ -32,6 +32,7 @@ _FOLDS = (
     Fold("cost_category", "cost_category_"),
     Fold("discount", "discount_"),
 )
+_MAPS = frozenset(fold.column for fold in _FOLDS)
 
 
 def cur_name(header: str) -> str:
@@ -42,9 +43,15 @@ def cur_name(header: str) -> str:
 
 @cache
 def legacy_name(header: str) -> str:
-    """A legacy CUR column, of CSV or Parquet, under its name in CUR 2.0."""
+    """A legacy CUR column, of CSV or Parquet, under its name in CUR 2.0.
+
+    Of a name without Latin letters the rule leaves its category alone: it stays a member under its own name.
+    """
     name = header if header in _NAMES else cur_name(header)
-    return _BY_SQUASHED_NAME.get(squashed(name)) or _with_prefix(name)
+    known = _BY_SQUASHED_NAME.get(squashed(name))
+    if known in _MAPS:
+        return f"{known}_{header.partition('/')[2] or header}"
+    return known or _with_prefix(name)
 
 
 def _with_prefix(name: str) -> str:

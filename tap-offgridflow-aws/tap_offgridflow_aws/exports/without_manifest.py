@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from offgridflow_common.errors import NotFoundError
 from offgridflow_common.exports.delivery import Export, Manifest
 from offgridflow_common.exports.storage import ObjectInfo
-from offgridflow_common.months import month_of, month_start
+from offgridflow_common.months import add_months, month_of, month_start
 from tap_offgridflow_aws.exports.partitions import in_both_cases, model_version_of, period_of
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def made_up_manifests(export: Export) -> Iterator[Manifest]:
         for info in export.store.list(f"{export.prefix}/data/"):
             match = _DATA_FILE.fullmatch(info.key.removeprefix(f"{export.prefix}/data/"))
             period = period_of(match["partition"]) if match else None
-            if match and period and info.size:
+            if match and period:
                 version = model_version_of(match["partition"])
                 folder = info.key.rpartition("/")[0] + "/"
                 groups[period, version or ""][folder].append(info)
@@ -69,32 +69,53 @@ def made_up_manifests(export: Export) -> Iterator[Manifest]:
         yield Manifest(export, month, _newest(folders), model_version or None)
 
 
-def months_without_manifest(
-    export: Export, newest: Manifest, listed: AbstractSet[str], since: str | None
-) -> set[str]:
+def months_before_without_manifest(newest: Manifest, listed: AbstractSet[str], since: str | None) -> set[str]:
     """Months of a data export that have data files, but no manifest as others have: gaps, and those before.
 
     Only months without a manifest are looked for, so that an export which has them all costs two listings.
 
     Args:
-        export: The export.
-        newest: Its newest manifest: data files of other months lie in folders that are named alike.
+        newest: The export's newest manifest: data files of other months lie in folders that are named alike.
         listed: The months that have a manifest.
         since: The first month that matters, ``YYYY-MM``; None if all do.
     """
-    metadata = f"{export.prefix}/metadata/"
-    partition = newest.info.key.removeprefix(metadata).rpartition("/")[0]
     found = set()
     month = newest.period
     while (month := _month_before(month)) >= (since or ""):
         if month in listed:
             continue
-        folder = f"{export.prefix}/data/{partition.replace(newest.period, month)}/"
-        if any(info.size for spelt in in_both_cases(folder) for info in export.store.list(spelt)):
+        if any(_data_like(newest, month)):
             found.add(month)
         elif month < min(listed):
             break
     return found
+
+
+def months_behind_without_manifest(newest: Manifest, now: datetime, under_way: timedelta) -> set[str]:
+    """The same of the months behind the newest manifest, up to the first one without data.
+
+    Args:
+        newest: The export's newest manifest.
+        now: The moment; no later month is looked for.
+        under_way: Data that are younger may be those of a delivery whose manifest is still to come.
+    """
+    found = set()
+    month = newest.period
+    while (month := _month_after(month)) <= month_of(now):
+        begun_at = min((info.modified for info in _data_like(newest, month)), default=None)
+        if begun_at is None or now - begun_at < under_way:
+            break
+        found.add(month)
+    return found
+
+
+def _data_like(manifest: Manifest, month: str) -> Iterator[ObjectInfo]:
+    """The data files of a month, in the folders that are named like those of another one."""
+    export = manifest.export
+    partition = manifest.info.key.removeprefix(f"{export.prefix}/metadata/").rpartition("/")[0]
+    folder = f"{export.prefix}/data/{partition.replace(manifest.period, month)}/"
+    for spelt in in_both_cases(folder):
+        yield from (info for info in export.store.list(spelt) if info.size)
 
 
 def files_of_made_up(manifest: Manifest) -> tuple[ObjectInfo, ...]:
@@ -105,7 +126,11 @@ def files_of_made_up(manifest: Manifest) -> tuple[ObjectInfo, ...]:
 
 
 def _month_before(month: str) -> str:
-    return month_of(month_start(month) - timedelta(days=1))
+    return month_of(add_months(month_start(month), -1))
+
+
+def _month_after(month: str) -> str:
+    return month_of(add_months(month_start(month), 1))
 
 
 def _delivered_at(folder: str, infos: list[ObjectInfo]) -> datetime:

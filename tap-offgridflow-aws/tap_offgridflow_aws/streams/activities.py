@@ -128,7 +128,7 @@ class AwsActivitiesStream(ActivitiesStream[AwsTap]):
 
     def _exported_emissions(self, delivery: Delivery, reading: Reading) -> Iterator[pl.DataFrame]:
         taken = self._accounts.taken(self._before(delivery.manifest))
-        reading.notes |= self._accounts.notes((), (), taken, self.tap.started_at)
+        reading.notes |= self._accounts.notes(delivery.manifest, (), (), taken, self.tap.started_at)
         blocks = list(self.blocks(delivery, CARBON_EXPORT, CARBON_EXPORT_COLUMNS, reading))
         if not blocks:
             return
@@ -143,7 +143,7 @@ class AwsActivitiesStream(ActivitiesStream[AwsTap]):
         accounts = told["usage_account_id"].unique()
         rows = self.leave_out(told, (pl.col("usage_account_id"),), taken, delivery)
         share = rows["usage_account_id"].unique()
-        reading.notes |= self._accounts.notes(share, accounts, taken, self.tap.started_at)
+        reading.notes |= self._accounts.notes(delivery.manifest, share, accounts, taken, self.tap.started_at)
         activities = carbon_export_activities(rows, delivery, self.mapping, self.tap.started_at)
         yield activities.select(self.wanted)
 
