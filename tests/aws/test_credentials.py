@@ -102,7 +102,8 @@ def test_endpoints_of_a_profile_hold_for_a_role_too(
     with (tmp_path / "aws-config").open("a") as file:
         file.write("endpoint_url = https://aws.corp.example\n")
     role = "arn:aws:iam::111122223333:role/reader"
-    client = boto(no_keys(aws_profile="billing", aws_assume_role_arn=role), "s3")
+    config = no_keys(aws_profile="billing", aws_assume_role_arn=role, aws_endpoint_urls={})
+    client = boto(config, "s3")
     assert client.meta.endpoint_url == "https://aws.corp.example"
     assert client.meta.region_name == "eu-north-1"
 
