@@ -149,7 +149,7 @@ class AwsClient:
             OffGridFlowError: What boto3 raised, translated.
         """
 
-        def attempt() -> T:
+        def whole_answer() -> T:
             answer = send(self._client(service))
             if member and isinstance(answer, dict) and member not in answer:
                 got = f"an answer without {member}: it broke off"
@@ -158,7 +158,7 @@ class AwsClient:
 
         return self._pipeline.call(
             f"{service} {operation}",
-            attempt,
+            whole_answer,
             lambda error: translate(error, asked, operation),
         )
 

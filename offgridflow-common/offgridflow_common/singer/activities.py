@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+from contextlib import suppress
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
@@ -10,7 +11,7 @@ import polars as pl
 
 from offgridflow_common.activity import ACTIVITY_COLUMNS
 from offgridflow_common.activity_mapping import ActivityMapping
-from offgridflow_common.errors import NotFoundError
+from offgridflow_common.errors import NotFoundError, SourceChanged
 from offgridflow_common.singer.reading import (
     Reading,
     delivery_blocks,
@@ -110,7 +111,8 @@ class ActivitiesStream(OffGridFlowStream[ExportTapT], abc.ABC):
     def _is_there(self, manifest: Manifest) -> bool:
         """Whether a delivery that was read is still there to be read again: old data may expire."""
         try:
-            self.tap.deliveries.open(manifest)
+            with suppress(SourceChanged):  # then it is read again as it is
+                self.tap.deliveries.open(manifest)
         except NotFoundError as error:
             self.logger.warning(
                 "%s would be read again, as other exports leave something else to it; what was read of it "
