@@ -118,6 +118,14 @@ def test_of_many_runs_few_manifests_a_month_are_read_where_their_folders_tell_th
     assert container.asked() == {"listings": 2, "manifests": 2 * 3, "files": 0}
 
 
+def test_of_another_export_beside_it_few_manifests_are_read(container: Container) -> None:
+    container.deliver(layout=BY_TIME_AND_RUN)
+    for _ in range(7):
+        container.deliver(layout=BY_TIME_AND_RUN, kind="AmortizedCost", export="other")
+    container.read("/cost")
+    assert container.asked()["manifests"] == 1 + 3
+
+
 def test_runs_of_another_type_that_are_newer_hide_no_month(container: Container) -> None:
     """Another export took the name, and is of another type; what the first one delivered stays."""
     container.deliver(period="2026-08", layout=BY_TIME_AND_RUN)

@@ -22,7 +22,7 @@ from tap_offgridflow_azure.exports.current_runs import current_runs
 from tap_offgridflow_azure.exports.runs import Run, read_run
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Iterable, Iterator, Sequence
+    from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 
     from offgridflow_common.exports.delivery import Export
     from offgridflow_common.exports.storage import ObjectInfo, ObjectStore
@@ -55,7 +55,7 @@ class AzureLayout:
     reads, once each, those that can count: of a period's folder the newest and those of the two days before
     it, by the times in the paths, where all paths have one, else by when they were written; all of undated
     folders; and all that lie on local disk, where reading costs nothing. Where none of these is of the
-    export's type, but other folders have it, older ones are read until one is.
+    export's type, but other periods have it, older ones are read until one is.
     """
 
     def __init__(self) -> None:
@@ -110,13 +110,16 @@ class AzureLayout:
 
     def _read_runs(self, export: Export) -> list[Run]:
         listed = export.store.list(_inside(export.prefix))
-        periods = [_newest_first(export.store, infos) for infos in _by_period(listed)]
-        runs = [self._runs_of(export, next(batches)) for batches in periods]
-        if any(_fit(export, of_period) for of_period in runs):
-            for of_period, batches in zip(runs, periods, strict=True):
-                while not _fit(export, of_period) and (older := next(batches, None)):
-                    of_period.extend(self._runs_of(export, older))
-        return list(chain.from_iterable(runs))
+        batches = {folder: _newest_first(export.store, infos) for folder, infos in _by_period(listed).items()}
+        runs = {folder: self._runs_of(export, next(newest)) for folder, newest in batches.items()}
+        fitting = {_without_period(folder) for folder, found in runs.items() if _fit(export, found)}
+        for folder, found in runs.items():
+            # A type that a folder has in other periods is, perhaps, older in this one.
+            while not _fit(export, found) and _without_period(folder) in fitting:
+                if (older := next(batches[folder], None)) is None:
+                    break
+                found.extend(self._runs_of(export, older))
+        return list(chain.from_iterable(runs.values()))
 
     def _runs_of(self, export: Export, infos: Iterable[ObjectInfo]) -> list[Run]:
         return [self._run(export, info) for info in infos]
@@ -141,8 +144,8 @@ def _inside(folder: str) -> str:
     return f"{folder}/" if folder else ""
 
 
-def _by_period(listed: Iterable[ObjectInfo]) -> Iterable[list[ObjectInfo]]:
-    """The manifests of each period's folder; those of undated folders by themselves."""
+def _by_period(listed: Iterable[ObjectInfo]) -> Mapping[tuple[str, ...], list[ObjectInfo]]:
+    """The manifests by the folder of their period, alike for all runs; those of undated folders alone."""
     periods: defaultdict[tuple[str, ...], list[ObjectInfo]] = defaultdict(list)
     for info in listed:
         *folders, name = info.key.split("/")
@@ -152,7 +155,11 @@ def _by_period(listed: Iterable[ObjectInfo]) -> Iterable[list[ObjectInfo]]:
             )
             is_dated = any(_PERIOD.fullmatch(part) for part in lasting)
             periods[lasting if is_dated else (info.key,)].append(info)
-    return periods.values()
+    return periods
+
+
+def _without_period(folder: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(part for part in folder if not _PERIOD.fullmatch(part))
 
 
 def _newest_first(store: ObjectStore, manifests: list[ObjectInfo]) -> Iterator[list[ObjectInfo]]:
