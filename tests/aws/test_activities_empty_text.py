@@ -108,7 +108,7 @@ def test_days_of_a_month_make_one_activity_of_a_carbon_export(
 ) -> None:
     shelf = Shelf(tmp_path / "bucket", tap_config, run_tap)
     two = carbon_table(PERIOD, [emitted("0.5"), emitted("0.25")])
-    days = pa.array([datetime(2026, 9, 1), datetime(2026, 9, 2)], pa.timestamp("ns"))  # noqa: DTZ001 - as in AWS's files
+    days = pa.array(["2026-09-01", "2026-09-02"]).cast(pa.timestamp("ns"))
     field = two.schema.get_field_index("usage_period_start")
     shelf.carbon(PERIOD, two.set_column(field, "usage_period_start", days))
     records = shelf.read("carbon", select=("activities",)).records("activities")

@@ -29,7 +29,7 @@ NOW = datetime(2026, 11, 23, tzinfo=UTC)
 Plan = Mapping[str, Mapping[str, Any]]
 
 
-class Items(OffGridFlowStream):
+class Items(OffGridFlowStream["TinyTap"]):
     """Gives what the tap's plan has under its name, but for what its state says was read."""
 
     name = "items"
@@ -49,7 +49,7 @@ class Items(OffGridFlowStream):
         return (self._pending,)
 
     def _pending(self) -> Iterator[Partition]:
-        for label, blocks in self.tap.plan[self.name].items():  # type: ignore[attr-defined]
+        for label, blocks in self.tap.plan[self.name].items():
             if isinstance(blocks, Exception):
                 raise blocks
             if not self.bookmarks.get({"part": label}):
