@@ -99,26 +99,48 @@ class AwsClient:
             period: What the report is about.
             parameters: What the operation takes beside period, grouping and paging.
 
-        Yields:
+        Returns:
             The result rows as the API gives them.
         """
-        asked = f"{operation} for {period.label}"
+        return self.entries(
+            "sustainability",
+            operation,
+            f"{operation} for {period.label}",
+            "Results",
+            TimePeriod={"Start": period.start, "End": period.end},
+            GroupBy=_DIMENSIONS,
+            MaxResults=_PAGE_SIZE,
+            **parameters,
+        )
+
+    def entries(
+        self,
+        service: str,
+        operation: str,
+        asked: str,
+        member: str,
+        **parameters: object,
+    ) -> Iterator[dict[str, Any]]:
+        """The entries of a list, page by page.
+
+        Args:
+            service: A service as boto3 names it.
+            operation: The API operation, such as ``ListExports``.
+            asked: What is asked, for messages.
+            member: What the list is called in the answer.
+            **parameters: What the operation takes beside paging.
+        """
 
         def fetch(token: str | None) -> Page[dict[str, Any]]:
+            more = {"NextToken": token} if token else {}
             answer: dict[str, Any] = self.attempt(
-                "sustainability",
+                service,
                 operation,
                 asked,
-                lambda client: getattr(client, _method(operation))(
-                    TimePeriod={"Start": period.start, "End": period.end},
-                    GroupBy=_DIMENSIONS,
-                    MaxResults=_PAGE_SIZE,
-                    **parameters,
-                    **({"NextToken": token} if token else {}),
-                ),
-                member="Results",
+                lambda client: getattr(client, _method(operation))(**parameters, **more),
+                member=member,
             )
-            return Page(items=answer["Results"], next_token=answer.get("NextToken"))
+            return Page(items=answer[member], next_token=answer.get("NextToken"))
 
         for page in self.pager.pages(fetch):
             yield from page.items

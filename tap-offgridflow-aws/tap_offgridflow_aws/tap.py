@@ -38,7 +38,7 @@ class TapOffgridflowAws(AwsTap):
         start = month_of(settings.start) if settings.start else None
         return Deliveries(
             tuple(open_export(lambda: self.client, setting) for setting in exports),
-            AwsLayout(since=start),
+            AwsLayout(since=start, until=settings.end),
             start=start,
             end=settings.end,
         )

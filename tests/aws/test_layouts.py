@@ -20,7 +20,7 @@ from tests.local_clouds.cur2_vocabulary import DATA
 from tests.local_clouds.exports import publish_cur2
 from tests.local_clouds.focus import focus_table
 from tests.local_clouds.legacy_cur import legacy_table, publish_legacy_cur
-from tests.local_clouds.s3_proxy import ACCESS_DENIED
+from tests.local_clouds.s3_proxy import ACCESS_DENIED, Fault
 from tests.local_clouds.sustainability import demo_emissions
 
 if TYPE_CHECKING:
@@ -227,6 +227,7 @@ def test_months_behind_the_newest_manifest_that_lack_theirs_are_named(shelf: She
     run = read(shelf, kind, start_date=None)
     assert {row["billing_period"] for row in run.records("deliveries")} == {"2026-06"}
     assert "has data files, but no manifest, of 2026-07, 2026-08:" in run.stderr
+    assert "no manifest, of 2026-07:" in read(shelf, kind, start_date=None, end_date="2026-08-01").stderr
 
 
 @pytest.mark.parametrize(
@@ -333,6 +334,15 @@ def test_manifests_that_may_not_be_listed_are_no_missing_manifests(bench: Bench)
     assert run.records() == []
     assert "s3:ListBucket" in run.stderr
     assert "no manifests" not in run.stderr
+
+
+def test_a_listing_that_is_none_is_asked_for_again(bench: Bench) -> None:
+    """An answer of 200 in which something on the way says something else is no empty folder."""
+    bench.publish()
+    bench.aws.proxy.inject(Fault(status=200, body=b"<html><body>Please wait</body></html>"), "")
+    run = bench.read(select=["cost_and_usage"])
+    assert run.records()
+    assert "it broke off" in run.stderr
 
 
 @pytest.mark.parametrize("kind", TYPES)

@@ -8,7 +8,7 @@ import time
 import zipfile
 from datetime import datetime
 from decimal import Decimal
-from functools import cache
+from functools import cache, partial
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +20,7 @@ from botocore.exceptions import ClientError
 from botocore.stub import Stubber
 
 from offgridflow_common.pagination import CursorPager
+from tap_offgridflow_aws.client import AwsClient
 from tap_offgridflow_aws.exports.discovery import discover_exports
 from tests.aws.bench import HEADER, LEAST, LINE, line_items
 from tests.aws.shelf import PERIOD, Shelf, emitted
@@ -211,6 +212,7 @@ def test_trap_21_reports_are_listed_without_a_page_size() -> None:
         return send(apis[service])
 
     client: Any = SimpleNamespace(pager=CursorPager(max_pages=3), attempt=attempt)
+    client.entries = partial(AwsClient.entries, client)
     (found,) = discover_exports(client, (), logging.getLogger(__name__))
     assert (found.type, found.url) == ("cur", "s3://b//r")
 

@@ -47,7 +47,7 @@ class StorageRequest:
 class Fault:
     """What happens to a request: first the delay and the call, then an error, or the answer cut short.
 
-    `drip` is how long each block of the answer takes.
+    `drip` is how long each block of the answer takes. `body` stands in for that of the service's errors.
     """
 
     delay: float = 0.0
@@ -55,6 +55,7 @@ class Fault:
     status: int | None = None
     code: str = ""
     message: str = ""
+    body: bytes | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
     keep_bytes: int | None = None
     reset: bool = False
@@ -217,6 +218,7 @@ class _Handler(QuietHandler):
         headers = {"Content-Type": "application/xml", **self.proxy.error_headers(fault.code, request_id)}
         # Answers to HEAD have no body, so that clients see the status only.
         headers |= fault.headers
+        body = body if fault.body is None else fault.body
         self.send_whole(fault.status or 500, headers, b"" if self.command == "HEAD" else body)
 
     def _forward(self, fault: Fault, seen: dict[str, Any]) -> None:

@@ -7,7 +7,6 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from offgridflow_common.errors import BadRequestError
-from offgridflow_common.pagination import Page
 from offgridflow_common.settings import same_name_errors
 from tap_offgridflow_aws.exports.buckets import open_export
 from tap_offgridflow_aws.settings import ExportSetting
@@ -100,28 +99,16 @@ def _holds_anything(export: Export) -> bool:
 
 def _data_exports(client: AwsClient, logger: Logger) -> Iterator[tuple[ExportSetting, bool]]:
     """Each export of cost or carbon, and whether the service knows of a delivery."""
-
-    def fetch(token: str | None) -> Page[dict[str, Any]]:
-        more = {"NextToken": token} if token else {}
-        answer = client.attempt(
-            "bcm-data-exports",
-            "ListExports",
-            "listing data exports",
-            lambda api: api.list_exports(**more),
-            member="Exports",
-        )
-        return Page(items=answer["Exports"], next_token=answer.get("NextToken"))
-
-    for page in client.pager.pages(fetch):
-        for reference in page.items:
-            export = _definition(client, reference["ExportName"], reference["ExportArn"])
-            kind = _type(export["DataQuery"]["QueryStatement"])
-            if kind is None:
-                logger.info("export '%s' holds neither cost nor carbon: left out", export["Name"])
-                continue
-            place = export["DestinationConfigurations"]["S3Destination"]
-            setting = _setting(export["Name"], kind, place["S3Bucket"], place["S3Prefix"])
-            yield setting, "LastRefreshedAt" in reference["ExportStatus"]
+    references = client.entries("bcm-data-exports", "ListExports", "listing data exports", "Exports")
+    for reference in references:
+        export = _definition(client, reference["ExportName"], reference["ExportArn"])
+        kind = _type(export["DataQuery"]["QueryStatement"])
+        if kind is None:
+            logger.info("export '%s' holds neither cost nor carbon: left out", export["Name"])
+            continue
+        place = export["DestinationConfigurations"]["S3Destination"]
+        setting = _setting(export["Name"], kind, place["S3Bucket"], place["S3Prefix"])
+        yield setting, "LastRefreshedAt" in reference["ExportStatus"]
 
 
 def _definition(client: AwsClient, name: str, arn: str) -> dict[str, Any]:
@@ -135,23 +122,11 @@ def _definition(client: AwsClient, name: str, arn: str) -> dict[str, Any]:
 
 def _legacy_reports(client: AwsClient) -> Iterator[tuple[ExportSetting, bool]]:
     """Each report, and whether the service knows of a delivery."""
-
-    def fetch(token: str | None) -> Page[dict[str, Any]]:
-        # No MaxResults: the service accepts 5 and nothing else.
-        more = {"NextToken": token} if token else {}
-        answer = client.attempt(
-            "cur",
-            "DescribeReportDefinitions",
-            "listing cost and usage reports",
-            lambda api: api.describe_report_definitions(**more),
-            member="ReportDefinitions",
-        )
-        return Page(items=answer["ReportDefinitions"], next_token=answer.get("NextToken"))
-
-    for page in client.pager.pages(fetch):
-        for report in page.items:
-            setting = _setting(report["ReportName"], "cur", report["S3Bucket"], report["S3Prefix"])
-            yield setting, "lastDelivery" in report.get("ReportStatus", {})
+    # No MaxResults: the service accepts 5 and nothing else.
+    asked = "listing cost and usage reports"
+    for report in client.entries("cur", "DescribeReportDefinitions", asked, "ReportDefinitions"):
+        setting = _setting(report["ReportName"], "cur", report["S3Bucket"], report["S3Prefix"])
+        yield setting, "lastDelivery" in report.get("ReportStatus", {})
 
 
 def _type(query: str) -> str | None:

@@ -10,6 +10,7 @@ from offgridflow_common.clock import SYSTEM_CLOCK
 from offgridflow_common.errors import DeliveryUnderWay, NotFoundError
 from offgridflow_common.exports.delivery import Delivery, Export, Manifest
 from offgridflow_common.exports.manifest_json import parse_manifest, texts_of
+from offgridflow_common.months import month_start
 from tap_offgridflow_aws.exports.forms import DATA_EXPORT, form_of
 from tap_offgridflow_aws.exports.without_manifest import (
     files_of_made_up,
@@ -38,11 +39,13 @@ class AwsLayout:
 
     Args:
         since: The first period that matters, ``YYYY-MM``; None if all do.
+        until: Periods that begin at or after this do not matter.
         clock: Tells whether a delivery may still be under way.
     """
 
-    def __init__(self, *, since: str | None = None, clock: Clock = SYSTEM_CLOCK) -> None:
+    def __init__(self, *, since: str | None, until: datetime, clock: Clock = SYSTEM_CLOCK) -> None:
         self._since = since
+        self._until = until
         self._clock = clock
         self._searched: set[str] = set()
 
@@ -110,13 +113,13 @@ class AwsLayout:
         months = {
             month
             for month, begun_at in with_data.items()
-            if month not in listed and month >= (self._since or "")
+            if month not in listed and month >= (self._since or "") and month_start(month) < self._until
             # The first delivery of a new month may be under way.
             if month < manifests[-1].period or now - begun_at >= _UNDER_WAY
         }
         if form_of(export) is DATA_EXPORT:
             months |= months_before_without_manifest(manifests[-1], listed, self._since)
-            months |= months_behind_without_manifest(manifests[-1], now, _UNDER_WAY)
+            months |= months_behind_without_manifest(manifests[-1], self._until, now - _UNDER_WAY)
         if months:
             _LOGGER.warning(
                 "export '%s' at %s has data files, but no manifest, of %s: these months are left out until "

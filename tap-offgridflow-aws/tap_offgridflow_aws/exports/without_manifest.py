@@ -11,7 +11,7 @@ import hashlib
 import logging
 import re
 from collections import defaultdict
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from offgridflow_common.errors import NotFoundError
@@ -91,19 +91,19 @@ def months_before_without_manifest(newest: Manifest, listed: AbstractSet[str], s
     return found
 
 
-def months_behind_without_manifest(newest: Manifest, now: datetime, under_way: timedelta) -> set[str]:
+def months_behind_without_manifest(newest: Manifest, until: datetime, settled: datetime) -> set[str]:
     """The same of the months behind the newest manifest, up to the first one without data.
 
     Args:
         newest: The export's newest manifest.
-        now: The moment; no later month is looked for.
-        under_way: Data that are younger may be those of a delivery whose manifest is still to come.
+        until: Months that begin at or after this do not matter.
+        settled: Data that were written later may be those of a delivery whose manifest is still to come.
     """
     found = set()
     month = newest.period
-    while (month := _month_after(month)) <= month_of(now):
+    while month_start(month := _month_after(month)) < until:
         begun_at = min((info.modified for info in _data_like(newest, month)), default=None)
-        if begun_at is None or now - begun_at < under_way:
+        if begun_at is None or begun_at > settled:
             break
         found.add(month)
     return found
