@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _DATA = Path(__file__).parents[1] / "tests" / "local_clouds" / "data"
+#: What the columns of a month of the made-up lines of `tests/local_clouds/legacy_cur.py` are.
+_LEGACY_CUR = Path(__file__).with_name("legacy_cur_columns.csv")
 
 CUR2_SELECTED = (
     "identity_line_item_id",
@@ -119,30 +121,42 @@ class Column:
         name: Its name in the stream.
         kind: Its type in the file; `day` is a date as text, month first, and `json` an object as text,
             which may lack its braces.
+        map: The stream's map that its values are members of, if they are.
     """
 
     header: str
     name: str
     kind: str
+    map: str = ""
 
     @property
     def is_map(self) -> bool:
         """Whether its values are objects."""
         return self.kind == "json" or self.kind.startswith("map")
 
+    @property
+    def selected(self) -> str:
+        """What is selected of the stream for it."""
+        return self.map or self.name
+
 
 def cur2() -> list[Column]:
     """The columns of a CUR 2.0 export of everything, in order."""
     return [
         Column(row["name"], row["name"], row["arrow_type"])
-        for row in _rows("cur2_columns.csv")
+        for row in _rows(_DATA / "cur2_columns.csv")
         if row["position"]
     ]
 
 
+def legacy_cur() -> list[Column]:
+    """The columns of a month of a legacy report, in order."""
+    return [Column(**row) for row in _rows(_LEGACY_CUR)]
+
+
 def cost_details() -> list[Column]:
     """The columns of cost details of an enterprise agreement, in order."""
-    headers = [row["column"] for row in _rows("cost_details_ea_columns.csv")]
+    headers = [row["column"] for row in _rows(_DATA / "cost_details_ea_columns.csv")]
     return [
         Column(header, _COST_DETAILS_NAMES.get(header) or _snake(header), _cost_details_kind(header))
         for header in headers
@@ -153,7 +167,7 @@ def focus() -> list[Column]:
     """The columns of Azure's FOCUS 1.2, in order."""
     return [
         Column(row["name"], _snake(row["name"]), "json" if row["name"] in _FOCUS_OBJECTS else row["type"])
-        for row in _rows("azure_focus_columns.csv")
+        for row in _rows(_DATA / "azure_focus_columns.csv")
         if row["in_1_2"]
     ]
 
@@ -170,6 +184,6 @@ def _snake(header: str) -> str:
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", header).lower()
 
 
-def _rows(file_name: str) -> Iterator[dict[str, str]]:
-    with (_DATA / file_name).open(newline="", encoding="utf-8") as file:
+def _rows(path: Path) -> Iterator[dict[str, str]]:
+    with path.open(newline="", encoding="utf-8") as file:
         yield from csv.DictReader(file)

@@ -61,7 +61,7 @@ class Commands:
         subject = given.subject
         url = f"s3://{self._clouds.bucket}/{given.root.name}/exports/{EXPORT}" if s3 else given.url
         config = self._tap_config(subject, url) | _batch_config(batch)
-        names = [column.name for column in subject.sets[columns]]
+        names = [column.selected for column in subject.sets[columns]]
         if stream_map:
             config["stream_maps"] = {subject.stream: {names[-1]: names[-1]}}
         catalog = _selecting(_catalog(subject.tap), subject.stream, names)

@@ -16,6 +16,8 @@ def usage(subject: Subject, lines: pl.LazyFrame) -> pl.LazyFrame:
     """Amount, cost and number of the lines of usage, by month, place, service, meter, unit and currency."""
     if subject.export_type == "cur2":
         return _cur2(lines, csv=subject.format == "csv")
+    if subject.export_type == "cur":
+        return _legacy_cur(lines)
     return _cost_details(lines) if subject.export_type == "actual" else _focus(lines)
 
 
@@ -38,6 +40,24 @@ def _cur2(lines: pl.LazyFrame, *, csv: bool) -> pl.LazyFrame:
             "line_item_currency_code",
         )
         .agg(pl.col("line_item_usage_amount", "line_item_unblended_cost").sum(), pl.len())
+    )
+
+
+def _legacy_cur(lines: pl.LazyFrame) -> pl.LazyFrame:
+    return (
+        lines.filter(pl.col("lineItem/LineItemType").is_in(_PHYSICAL))
+        .group_by(
+            pl.col("lineItem/UsageStartDate").str.slice(0, 7).alias("month"),
+            "lineItem/UsageAccountId",
+            pl.coalesce(
+                "product/region", "product/regionCode", "product/fromRegionCode", "product/toRegionCode"
+            ).alias("region"),
+            "lineItem/ProductCode",
+            "lineItem/UsageType",
+            "pricing/unit",
+            "lineItem/CurrencyCode",
+        )
+        .agg(pl.col("lineItem/UsageAmount", "lineItem/UnblendedCost").sum(), pl.len())
     )
 
 

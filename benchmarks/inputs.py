@@ -12,13 +12,16 @@ import sys
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.subjects import SUBJECTS
 
 if TYPE_CHECKING:
-    from benchmarks.subjects import Subject
+    from collections.abc import Callable
+
+    from benchmarks.subjects import ExportType, Subject
     from tests.local_clouds.azure_cost_vocabulary import View
 
 SEED = 1
@@ -67,8 +70,7 @@ def make(wanted: Input) -> None:
         return
     unfinished = wanted.root.with_suffix(".partial")
     shutil.rmtree(unfinished, ignore_errors=True)
-    publish = _publish_cur2 if wanted.subject.export_type == "cur2" else _publish_azure
-    publish(unfinished, wanted)
+    _PUBLISH[wanted.subject.export_type](unfinished, wanted)
     unfinished.rename(wanted.root)
 
 
@@ -85,6 +87,32 @@ def _publish_cur2(root: Path, wanted: Input) -> None:
         format=wanted.subject.format,
         chunk_rows=wanted.rows,
     )
+
+
+def _publish_legacy_cur(root: Path, wanted: Input) -> None:
+    import pyarrow as pa  # noqa: PLC0415 - as above
+
+    from tests.local_clouds.cur2 import cur2_batches  # noqa: PLC0415
+    from tests.local_clouds.cur2_files import write_csv_gz  # noqa: PLC0415
+    from tests.local_clouds.exports import FolderStore  # noqa: PLC0415
+    from tests.local_clouds.legacy_cur import LEGACY_TIME, legacy_table, publish_legacy_cur  # noqa: PLC0415
+
+    headers = [column.header for column in wanted.subject.sets[wanted.subject.whole]]
+    lines = cur2_batches(wanted.rows, SEED, MONTH)
+    tables = (legacy_table(pa.Table.from_batches([batch]), headers=headers) for batch in lines)
+    batches = (batch for table in tables for batch in table.to_batches())
+    first = next(batches)
+    delivery = publish_legacy_cur(
+        FolderStore(root),
+        report=EXPORT,
+        period=MONTH,
+        data=pa.Table.from_batches([first]),
+        assembly_id=_EXECUTION,
+        prefix="exports",
+        chunks=1,
+    )
+    (key,) = delivery.data_keys
+    write_csv_gz(chain([first], batches), root / key, time_format=LEGACY_TIME)
 
 
 def _publish_azure(root: Path, wanted: Input) -> None:
@@ -132,6 +160,13 @@ def _named(gzipped: bytes) -> bytes:
     flags = bytes([gzipped[3] | name_flag])
     return gzipped[:3] + flags + gzipped[4:10] + b"items.csv\0" + gzipped[10:]
 
+
+_PUBLISH: dict[ExportType, Callable[[Path, Input], None]] = {
+    "cur2": _publish_cur2,
+    "cur": _publish_legacy_cur,
+    "actual": _publish_azure,
+    "focus": _publish_azure,
+}
 
 if __name__ == "__main__":
     order = json.load(sys.stdin)

@@ -11,8 +11,9 @@ from benchmarks.commands import ENCODINGS
 from benchmarks.subjects import FEW, SUBJECTS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
+    from benchmarks.columns import Column
     from benchmarks.commands import Commands
     from benchmarks.subjects import Subject
 
@@ -31,7 +32,7 @@ def _cases(subject: Subject, commands: Commands) -> list[Case]:
     with_s3_csv = ends if subject.thorough else [FEW] if subject.format == "csv" else []
 
     def reading(family: Family, command: Callable[..., list[str]], columns: str, **how: bool) -> Case:
-        what = _NAMES.get(columns, f"{columns} columns")
+        what = _called(subject.sets[columns])
         return Case(family, what, columns, partial(command, columns=columns), **how)
 
     def batch(family: Family, command: Callable[..., list[str]], encoding: str, **how: bool) -> Case:
@@ -57,6 +58,12 @@ def _cases(subject: Subject, commands: Commands) -> list[Case]:
         *(ndjson("duckdb", columns) for columns in (every if subject.thorough else [FEW])),
         Case("polars", "group-by of usage", "group", partial(engine, "polars-group", FEW), counted=None),
     ]
+
+
+def _called(columns: Sequence[Column]) -> str:
+    members = sum(bool(column.map) for column in columns)
+    number = str(len(columns))
+    return f"{number} columns, {members} into maps" if members else _NAMES.get(number, f"{number} columns")
 
 
 READING = Suite(

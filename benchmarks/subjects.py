@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 Format = Literal["parquet", "csv"]
 Tap = Literal["tap_offgridflow_aws", "tap_offgridflow_azure"]
-ExportType = Literal["cur2", "actual", "focus"]
+ExportType = Literal["cur2", "cur", "actual", "focus"]
 
 #: The column set that is compared for all subjects.
 FEW = "25"
@@ -54,7 +54,7 @@ def _sets(
     every: list[Column], selected: Collection[str], *, with_maps: bool
 ) -> dict[str, tuple[Column, ...]]:
     """What is selected, and all; and if asked for, the former with all maps and the latter without."""
-    few = tuple(column for column in every if column.header in selected)
+    few = tuple(column for column in every if {column.header, column.name} & set(selected))
     mixed = tuple(column for column in every if column in few or column.is_map)
     plain = tuple(column for column in every if not column.is_map)
     chosen = (few, mixed, plain, tuple(every)) if with_maps else (few, tuple(every))
@@ -71,6 +71,19 @@ def _cur2(form: Format) -> Subject:
         format=form,
         sets=_sets(columns.cur2(), columns.CUR2_SELECTED, with_maps=True),
         thorough=True,
+    )
+
+
+def _legacy_cur() -> Subject:
+    return Subject(
+        name="legacy csv",
+        tap="tap_offgridflow_aws",
+        stream="cost_and_usage",
+        keys=("identity_line_item_id", "identity_time_interval"),
+        export_type="cur",
+        format="csv",
+        sets=_sets(columns.legacy_cur(), columns.CUR2_SELECTED, with_maps=False),
+        thorough=False,
     )
 
 
@@ -102,5 +115,6 @@ def _azure_focus() -> Subject:
 
 #: By name.
 SUBJECTS = {
-    subject.name: subject for subject in (_cur2("parquet"), _cur2("csv"), _azure_csv(), _azure_focus())
+    subject.name: subject
+    for subject in (_cur2("parquet"), _cur2("csv"), _legacy_cur(), _azure_csv(), _azure_focus())
 }

@@ -75,6 +75,7 @@ def legacy_table(
     *,
     tags: Mapping[str, Sequence[str]] = TAGS,
     savings_plan_arn: str = "SavingsPlanARN",
+    headers: Sequence[str] | None = None,
 ) -> pa.Table:
     """The rows of a CUR 2.0 table under the headers of legacy CUR, in the same order.
 
@@ -84,6 +85,7 @@ def legacy_table(
         lines: From `cur2_table`.
         tags: The headers of each tag, by its key in CUR 2.0; tags that are not named are not activated.
         savings_plan_arn: How the header of the savings plan's ARN is spelled.
+        headers: Which columns the month has, where that is known; null where these rows have nothing.
     """
     frame = pl.DataFrame(pl.from_arrow(lines))
     columns: dict[str, pl.Expr] = {}
@@ -99,10 +101,14 @@ def legacy_table(
         others |= {_header(f"{map_column}_{key}"): _member(map_column, key) for key in keys}
     taken = {cur_name(header) for header in (*columns, "savingsPlan/SavingsPlanARN")}
     columns |= {header: value for header, value in others.items() if cur_name(header) not in taken}
-    for key, headers in tags.items():
-        for turn, header in enumerate(headers):
-            its_turn = pl.int_range(pl.len()) % len(headers) == turn
+    for key, spellings in tags.items():
+        for turn, header in enumerate(spellings):
+            its_turn = pl.int_range(pl.len()) % len(spellings) == turn
             columns[f"resourceTags/{header}"] = pl.when(its_turn).then(_member("resource_tags", key))
+    if headers is not None:
+        return _arrow(
+            frame.select(columns.get(header, pl.lit(None, pl.String())).alias(header) for header in headers)
+        )
     table = frame.select(value.alias(header) for header, value in columns.items())
     empty = [name for name in table.columns if table[name].null_count() == table.height and table.height]
     return _arrow(table.drop(empty))
@@ -290,8 +296,3 @@ def _plain(kind: pa.DataType) -> pa.DataType:
 
 def _member(column: str, key: str) -> pl.Expr:
     return pl.col(column).map.get(key)
-
-
-def _keys(lines: pa.Table, column: str) -> list[str]:
-    keys = lines[column].combine_chunks().keys.unique().to_pylist()
-    return sorted(keys)

@@ -58,7 +58,8 @@ class CsvReader:
         #: Of a record whose end is still to be read.
         self._pending = b""
         self._rows = 0
-        self._columns_with_lines: set[str] = set()
+        #: Columns with values of several lines; these are read even if nobody wants them.
+        self._with_lines: set[int] = set()
         header = self._take_header()
         self.names = _unique(next(csv.reader([header.decode("utf-8")], strict=True), []))
 
@@ -141,44 +142,43 @@ class CsvReader:
             polars.exceptions.PolarsError, ValueError: What is wrong with them.
         """
         behind_last = len(self.names)
-        text = lines.text
         try:
-            frame = pl.read_csv(
-                # polars drops a byte order mark from each text it is given; only a file's first is one.
-                _BYTE_ORDER_MARK + text if text.startswith(_BYTE_ORDER_MARK) else text,
-                has_header=False,
-                schema={str(position): pl.String() for position in range(behind_last + 1)},
-                columns=[*positions, behind_last],
-                raise_if_empty=False,
-            )
+            frame = self._read(lines, {*positions, *self._with_lines, behind_last})
         except pl.exceptions.SchemaError as error:  # all records are too short
             raise ValueError(self._complaint(lines.lines)) from error
         found = frame.drop_in_place(str(behind_last))
         if found.null_count() or (found != lines.mark.decode()).any():
             raise ValueError(self._complaint(lines.lines))
-        self._unmark(frame, lines.field.decode(), lines.count - frame.height)
-        return frame
+        self._unmark(frame, lines)
+        return frame.select(map(str, positions))
 
-    def _unmark(self, frame: pl.DataFrame, text: str, marks: int) -> None:
-        """Take marks out of values, where lines ended inside of quotes; look where they were before first."""
-        if marks:
-            marks -= self._unmark_columns(frame, text, self._columns_with_lines.intersection(frame.columns))
-        if marks:
-            holds = frame.select(pl.all().str.contains(text, literal=True).any()).row(0, named=True)
-            found = {name for name, held in holds.items() if held}
-            self._columns_with_lines |= found
-            self._unmark_columns(frame, text, found)
+    def _read(self, lines: MarkedLines, positions: Iterable[int]) -> pl.DataFrame:
+        """Some fields of each record; behind the header's last one stands the mark."""
+        text = lines.text
+        return pl.read_csv(
+            # polars drops a byte order mark from each text it is given; only a file's first is one.
+            _BYTE_ORDER_MARK + text if text.startswith(_BYTE_ORDER_MARK) else text,
+            has_header=False,
+            schema={str(position): pl.String() for position in range(len(self.names) + 1)},
+            columns=sorted(positions),
+            raise_if_empty=False,
+        )
 
-    @staticmethod
-    def _unmark_columns(frame: pl.DataFrame, text: str, names: Iterable[str]) -> int:
-        """Take marks out of some columns, and say how many there were."""
-        length = 0
-        for name in names:
-            values = frame[name]
-            unmarked = values.str.replace_all(text, "", literal=True)
-            length += _bytes_in(values) - _bytes_in(unmarked)
-            frame.replace_column(frame.get_column_index(name), unmarked)
-        return length // len(text)
+    def _unmark(self, frame: pl.DataFrame, lines: MarkedLines) -> None:
+        """Take marks out of values, where lines ended inside of quotes; look where they were before first.
+
+        Looking for them everywhere costs more than to read some more columns, which are known to hold lines.
+        """
+        text = lines.field.decode()
+        marks = lines.count - frame.height
+        marks -= _unmark_columns(frame, text, self._with_lines)
+        if marks:
+            held = _columns_with(frame, text)
+            marks -= _unmark_columns(frame, text, held)
+            self._with_lines |= held
+        if marks:
+            others = {*range(len(self.names))}.difference(map(int, frame.columns))
+            self._with_lines |= _columns_with(self._read(lines, others), text)
 
     def _complaint(self, lines: bytes) -> str:
         """What is wrong with the first record that does not fit the header."""
@@ -200,6 +200,24 @@ class CsvReader:
         if cut < len(head):
             self._pieces_left = chain([head[cut:]], self._pieces_left)
         return head[:cut].removeprefix(_BYTE_ORDER_MARK).rstrip(b"\r\n")
+
+
+def _columns_with(frame: pl.DataFrame, text: str) -> set[int]:
+    """The columns in some value of which a text stands."""
+    holds = frame.select(pl.all().str.contains(text, literal=True).any()).row(0, named=True)
+    return {int(name) for name, held in holds.items() if held}
+
+
+def _unmark_columns(frame: pl.DataFrame, text: str, positions: Iterable[int]) -> int:
+    """Take marks out of some columns, and say how many there were."""
+    length = 0
+    for position in positions:
+        index = frame.get_column_index(str(position))
+        values = frame.to_series(index)
+        unmarked = values.str.replace_all(text, "", literal=True)
+        length += _bytes_in(values) - _bytes_in(unmarked)
+        frame.replace_column(index, unmarked)
+    return length // len(text)
 
 
 def _bytes_in(values: pl.Series) -> int:
