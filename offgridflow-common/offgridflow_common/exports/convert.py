@@ -19,6 +19,9 @@ _EXACT_INTEGERS = 2**53
 
 _UTC_MICROSECONDS = pl.Datetime("us", "UTC")
 
+#: The number of a row; no key of a map is called so.
+_ROW = "\0"
+
 #: Empty text, and the word that some exports write where there is no number, no time and no map.
 _NOTHING = ("", "NULL")
 
@@ -67,13 +70,11 @@ def gather_map(block: pl.DataFrame, members: dict[str, list[str]], kind: Kind) -
         kind: The kind of map.
     """
     value_kind = kind_of_members(kind)
-    rows = pl.int_range(block.height, dtype=pl.UInt32, eager=True).alias("row")
-    entries = [_entries(rows, None, _nulls(value_kind, block.height))]
-    for key, names in members.items():
-        values = first_given(block, names, value_kind)
-        given = values.is_not_null()
-        entries.append(_entries(rows.filter(given), key, values.filter(given)))
-    return maps_of_entries(pl.concat(entries), kind)
+    columns = [first_given(block, names, value_kind).alias(key) for key, names in members.items()]
+    rows = pl.DataFrame(columns).with_row_index(_ROW)
+    entries = rows.unpivot(index=_ROW, variable_name="key", value_name="value")
+    given = entries.filter(pl.col("value").is_not_null())
+    return maps_of_entries(pl.concat([rows.select(_ROW), given], how="diagonal").rename({_ROW: "row"}), kind)
 
 
 def map_member(values: pl.Series, key: str, kind: Kind) -> pl.Series:
@@ -184,12 +185,6 @@ def _map(values: pl.Series, kind: Kind) -> pl.Series:
     if values.dtype != pl.String:
         return retyped_maps(values, kind)
     return of_distinct(values, lambda distinct: maps_of_texts(_nothing_is_null(distinct), kind))
-
-
-def _entries(rows: pl.Series, key: str | None, values: pl.Series) -> pl.DataFrame:
-    return pl.DataFrame([rows, values.alias("value")]).select(
-        "row", pl.lit(key, dtype=pl.String).alias("key"), "value"
-    )
 
 
 def _empty_is_null(values: pl.Series) -> pl.Series:
