@@ -181,7 +181,7 @@ ALLOWED = {
     "responses": {"errors", "redaction"},
     "http": {"classification", "errors", "observability", "origins", "pipeline", "responses", "retry"},
     "activity": {"columns", "errors"},
-    "exports": {"columns", "distinct", "errors", "exports", "months"},
+    "exports": {"clock", "columns", "distinct", "errors", "exports", "months"},
 }
 
 

@@ -38,12 +38,16 @@ def only(store: ObjectStore, key: str) -> ObjectInfo:
 
 @pytest.mark.parametrize(
     ("prefix", "keys"),
-    [("export", KEYS), ("export/", KEYS), ("export/data/B=1/", KEYS[:2]), ("export/meta.json", [])],
+    [("export", KEYS), ("export/", KEYS), ("export/data/B=1/", KEYS[:2])],
 )
 def test_all_files_below_a_folder_are_listed_and_no_others(
     store: FolderStore, prefix: str, keys: tuple[str, ...]
 ) -> None:
     assert [info.key for info in store.list(prefix)] == sorted(keys)
+
+
+def test_the_prefix_may_be_a_file(store: FolderStore) -> None:
+    assert list(store.list("export/meta.json")) == [only(store, "export/meta.json")]
 
 
 def test_keys_sort_as_text_whatever_parts_they_have(tmp_path: Path) -> None:

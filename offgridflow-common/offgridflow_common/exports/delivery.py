@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+from offgridflow_common.clock import SYSTEM_CLOCK
 from offgridflow_common.errors import NotFoundError
 from offgridflow_common.months import month_start
 
@@ -12,7 +13,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from datetime import datetime
 
+    from offgridflow_common.clock import Clock
     from offgridflow_common.exports.storage import ObjectInfo, ObjectStore
+
+#: How long a listing of an export counts: a first run may take hours, in which there are new deliveries.
+_LISTING_SECONDS = 300.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,28 +125,51 @@ class Layout(Protocol):
         """
         ...
 
+    def is_newest(self, manifest: Manifest) -> bool:
+        """Whether a manifest is seen to be the newest of its period still, without listing the whole export.
+
+        If not, the export is listed to find out.
+        """
+        ...
+
+
+def is_as_listed(manifest: Manifest) -> bool:
+    """Whether the object that a manifest is has not changed since it was listed."""
+    info = manifest.info
+    found = manifest.export.store.list(info.key)
+    return any(other.key == info.key and other.etag == info.etag for other in found)
+
 
 class Deliveries:
-    """The deliveries of all configured exports; each export is listed once in a run.
+    """The deliveries of all configured exports; an export is listed again after some minutes.
 
     Args:
         exports: The configured exports.
         layout: How they are laid out.
         start: First period wanted, ``YYYY-MM``, or None for all.
         end: Periods that begin at or after this moment are not wanted.
+        clock: Tells how old a listing is.
 
     Attributes:
         exports: The configured exports.
     """
 
     def __init__(
-        self, exports: tuple[Export, ...], layout: Layout, *, start: str | None, end: datetime
+        self,
+        exports: tuple[Export, ...],
+        layout: Layout,
+        *,
+        start: str | None,
+        end: datetime,
+        clock: Clock = SYSTEM_CLOCK,
     ) -> None:
         self.exports = exports
         self._layout = layout
         self._start = start
         self._end = end
-        self._manifests: dict[str, list[Manifest]] = {}
+        self._clock = clock
+        #: By export, when it was listed, and what was found.
+        self._listings: dict[str, tuple[float, list[Manifest]]] = {}
 
     def of_types(self, types: frozenset[str]) -> tuple[Export, ...]:
         """The configured exports of these types."""
@@ -149,14 +177,17 @@ class Deliveries:
 
     def manifests(self, export: Export) -> list[Manifest]:
         """The newest manifest of each wanted period of an export, oldest period first."""
-        if export.name not in self._manifests:
-            self._manifests[export.name] = [
+        now = self._clock.monotonic()
+        listed_at, manifests = self._listings.get(export.name, (now - _LISTING_SECONDS, []))
+        if now - listed_at >= _LISTING_SECONDS:
+            manifests = [
                 manifest
                 for manifest in self._layout.manifests(export)
                 if (not self._start or manifest.period >= self._start)
                 and month_start(manifest.period) < self._end
             ]
-        return self._manifests[export.name]
+            self._listings[export.name] = (now, manifests)
+        return manifests
 
     def open(self, manifest: Manifest) -> Delivery:
         """Read a manifest."""
@@ -168,7 +199,9 @@ class Deliveries:
         Raises:
             NotFoundError: The period has no manifest any more.
         """
-        self._manifests.pop(manifest.export.name, None)
+        if self._layout.is_newest(manifest):
+            return manifest
+        self._listings.pop(manifest.export.name, None)
         for current in self.manifests(manifest.export):
             same_period = current.period == manifest.period
             if same_period and current.model_version == manifest.model_version:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import polars as pl
 
-from offgridflow_common.errors import FatalError
+from offgridflow_common.errors import FatalError, PermissionDenied, SourceChanged
 from offgridflow_common.exports.ahead import each_ahead
 from offgridflow_common.exports.csv_blocks import CsvReader
 from offgridflow_common.exports.gzipped import DAMAGED, open_gzip
@@ -155,6 +155,16 @@ def _explained(where: str) -> Iterator[None]:
         yield
     except _DAMAGED as error:
         raise _damaged(where, f"a damaged file ({error})") from error
+    except PermissionError as error:
+        raise PermissionDenied(
+            asked=f"reading {where}", got=f"{error.strerror}", do="let this user read the file"
+        ) from error
+    except FileNotFoundError as error:
+        raise SourceChanged(
+            asked=f"reading {where}",
+            got="a file that was removed since it was listed",
+            do="the period is read again",
+        ) from error
     except _UNREADABLE as error:
         raise _damaged(where, f"a file that cannot be read ({_first_line(error)})") from error
 

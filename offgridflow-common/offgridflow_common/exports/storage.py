@@ -147,14 +147,15 @@ class FolderStore:
         return (self._root / key).absolute().as_uri()
 
     def list(self, prefix: str) -> Iterator[ObjectInfo]:
-        """All files below ``prefix``, which is taken as a folder.
+        """All files below ``prefix``, which is taken as a folder, or the file that it is.
 
         Raises:
             PermissionDenied: A folder or a manifest in it may not be read.
         """
         folder = self._root / PurePosixPath(prefix)
         try:
-            infos = [self._info(path) for path in _files_below(folder)]
+            paths = [folder] if folder.is_file() else _files_below(folder)
+            infos = [info for path in paths if (info := self._info_if_there(path))]
         except PermissionError as error:
             raise PermissionDenied(
                 asked=f"listing {self.uri(prefix)}",
@@ -185,6 +186,13 @@ class FolderStore:
     def download(self, info: ObjectInfo, target: Path) -> None:
         """Copy a file; only for readers that insist on a file of their own."""
         shutil.copyfile(self.local_path(info), target)
+
+    def _info_if_there(self, path: Path) -> ObjectInfo | None:
+        """A file, unless it is gone: files that are being copied have other names on the way."""
+        try:
+            return self._info(path)
+        except FileNotFoundError:
+            return None
 
     def _info(self, path: Path) -> ObjectInfo:
         stat = path.stat()

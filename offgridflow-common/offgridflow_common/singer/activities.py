@@ -11,7 +11,7 @@ import polars as pl
 
 from offgridflow_common.activity import ACTIVITY_COLUMNS
 from offgridflow_common.activity_mapping import ActivityMapping
-from offgridflow_common.errors import NotFoundError, SourceChanged
+from offgridflow_common.errors import NotFoundError, OffGridFlowError, SourceChanged
 from offgridflow_common.singer.reading import (
     Reading,
     delivery_blocks,
@@ -73,7 +73,11 @@ class ActivitiesStream(OffGridFlowStream[ExportTapT], abc.ABC):
 
     def feeds(self) -> Iterable[Callable[[], Iterator[Partition]]]:
         """Each source by itself: who may not ask for emissions still gets usage."""
-        return (*self._usage_feeds(), *self.reported())
+        try:
+            usage = self._usage_feeds()
+        except OffGridFlowError as error:  # which exports there are is not known
+            usage = [partial(_fail, error)]
+        return (*usage, *self.reported())
 
     def conclude(self) -> None:
         """Warn of what could not be mapped."""
@@ -232,6 +236,10 @@ class ActivitiesStream(OffGridFlowStream[ExportTapT], abc.ABC):
                 delivery.manifest.label,
                 self.usage_sources[delivery.export.type].payer,
             )
+
+
+def _fail(error: OffGridFlowError) -> Iterator[Partition]:
+    raise error
 
 
 def _listed(names: Sequence[str]) -> str:

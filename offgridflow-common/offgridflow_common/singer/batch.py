@@ -38,6 +38,9 @@ def batch_errors(batch_config: Mapping[str, Any] | None) -> list[str]:
     errors = _misfits("batch_config", batch_config, BatchConfig)
     for name in sorted(parts.keys() & batch_config.keys()):
         errors += _misfits(f"batch_config.{name}", batch_config[name], parts[name])
+    size = batch_config.get("batch_size")
+    if size is not None and (not isinstance(size, int) or size < 1):
+        errors.append(f"batch_config.batch_size must be a whole number of rows, 1 or more, not {size!r}")
     return errors
 
 
@@ -125,7 +128,7 @@ def batch_rows(config: Mapping[str, Any], columns: int) -> int:
     else:
         values = _DEFAULT_BATCH_VALUES_OF_LINES
     asked = batch_config.get("batch_size") or min(DEFAULT_BATCH_ROWS, values // max(columns, 1))
-    return min(int(asked), _MOST_BATCH_ROWS)
+    return min(asked, _MOST_BATCH_ROWS)
 
 
 def render(frame: pl.DataFrame, encoding: BaseBatchFileEncoding) -> tuple[str, bytes]:

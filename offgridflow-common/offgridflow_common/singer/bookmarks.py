@@ -29,11 +29,17 @@ class Bookmarks:
 
     def set(self, context: Mapping[str, str], values: Mapping[str, Any]) -> None:
         """Remember values for a partition, beside those that are there."""
-        entry = self._find(context)
-        if entry is None:
-            entry = {"context": dict(context)}
-            self._state.setdefault("partitions", []).append(entry)
-        entry.update(values)
+        self._put(context, {**self.get(context), **values})
+
+    def _put(self, context: Mapping[str, str], values: Mapping[str, Any]) -> None:
+        """Remember values in place of what is there: at once, since a signal may write state at any time."""
+        entry = {**values, "context": dict(context)}
+        entries: list[dict[str, Any]] = self._state.setdefault("partitions", [])
+        for place, known in enumerate(entries):
+            if known.get("context") == context:
+                entries[place] = entry
+                return
+        entries.append(entry)
 
     def _find(self, context: Mapping[str, str]) -> dict[str, Any] | None:
         entries: list[dict[str, Any]] = self._state.get("partitions", [])
@@ -77,12 +83,8 @@ class Bookmarks:
 
     def mark_told(self, manifest: Manifest, told: Mapping[str, Any]) -> None:
         """Remember what is known of a delivery that is done with, in place of what was known before."""
-        context = _context(manifest)
-        if entry := self._find(context):
-            entry.clear()
-            entry["context"] = context
-        self.set(
-            context,
+        self._put(
+            _context(manifest),
             {
                 "replication_key": "delivered_at",
                 "replication_key_value": iso_text(manifest.info.modified),

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, cast
 
+from polars.exceptions import PanicException
 from singer_sdk.exceptions import AbortedSyncFailedException, AbortedSyncPausedException
 from singer_sdk.mapper import SameRecordTransform
 from singer_sdk.singerlib.catalog import REPLICATION_FULL_TABLE
@@ -37,6 +38,9 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 TapT = TypeVar("TapT", bound="OffGridFlowTap")
+
+#: What ends a feed: polars' panics are no Exception.
+_FAILURES = (Exception, PanicException)
 
 #: What ends the run, or a dry run, rather than one stream.
 _ENDINGS = (AbortedSyncFailedException, AbortedSyncPausedException, OutputLost)
@@ -187,10 +191,10 @@ class OffGridFlowStream(Stream, abc.ABC, Generic[TapT]):
         for frame in self._frames(partition):
             if write_state:
                 # What a partition remembers of its progress is only what was written before this frame.
-                self._write_state_now()
+                self._write_state_if_due()
             yield from write(frame)
         if write_state:
-            self._write_state_now()
+            self._write_state_if_due()
 
     def _frames(self, partition: Partition) -> Iterator[pl.DataFrame]:
         """The frames of a partition; it is acknowledged when the last one has been written."""
@@ -207,7 +211,7 @@ class OffGridFlowStream(Stream, abc.ABC, Generic[TapT]):
                     counter.increment(frame.height)
                     rows += frame.height
                     largest = max(largest, frame.height)
-            except Exception as error:
+            except _FAILURES as error:
                 telemetry.failure(self.name, classify(error), time.monotonic() - started)
                 raise
         partition.acknowledge(rows)
@@ -245,6 +249,11 @@ class OffGridFlowStream(Stream, abc.ABC, Generic[TapT]):
                 self._write_record_message(row)
             yield row
 
+    def _write_state_if_due(self) -> None:
+        writer = self.tap.message_writer
+        if not isinstance(writer, BlockWriter) or writer.state_is_due:
+            self._write_state_now()
+
     def _write_state_now(self) -> None:
         self.state_manager.is_flushed = False
         self._write_state_message()
@@ -256,10 +265,10 @@ class OffGridFlowStream(Stream, abc.ABC, Generic[TapT]):
             yield
         except _ENDINGS:
             raise
-        except Exception as error:  # noqa: BLE001 - see above
+        except _FAILURES as error:
             self._note_failure(error)
 
-    def _note_failure(self, error: Exception) -> None:
+    def _note_failure(self, error: BaseException) -> None:
         """Note why the stream ends here. The other streams still run; a dry run ends at once."""
         known = error if isinstance(error, OffGridFlowError) else _unexpected(self.name, error)
         if self.ABORT_AT_RECORD_COUNT is not None:
@@ -273,7 +282,7 @@ class OffGridFlowStream(Stream, abc.ABC, Generic[TapT]):
         )
 
 
-def _unexpected(stream: str, error: Exception) -> UnknownError:
+def _unexpected(stream: str, error: BaseException) -> UnknownError:
     return UnknownError(
         asked=f"reading {stream}",
         got=f"{type(error).__name__}: {error}",

@@ -7,7 +7,9 @@ from contextlib import contextmanager
 from typing import IO, TYPE_CHECKING
 
 from singer_sdk.singerlib.encoding import SimpleSingerWriter
+from singer_sdk.singerlib.messages import StateMessage
 
+from offgridflow_common.clock import SYSTEM_CLOCK
 from offgridflow_common.errors import OutputLost
 
 if TYPE_CHECKING:
@@ -15,7 +17,12 @@ if TYPE_CHECKING:
 
     from singer_sdk.singerlib.messages import Message
 
+    from offgridflow_common.clock import Clock
     from offgridflow_common.singer.render import Lines
+
+#: What makes a state large, and how long the next one of its kind waits, unless it is the last one.
+_LARGE_STATE_BYTES = 64 * 1024
+_SECONDS_BETWEEN_LARGE_STATES = 10.0
 
 
 class BlockWriter(SimpleSingerWriter):
@@ -26,7 +33,11 @@ class BlockWriter(SimpleSingerWriter):
     line could not be written whole, nothing is written behind it: each method raises ``OutputLost``.
     """
 
+    clock: Clock = SYSTEM_CLOCK
+
     def __init__(self) -> None:
+        self._state_bytes = 0
+        self._state_written_at = self.clock.monotonic()
         self._writing = False
         self._deferred: Callable[[], None] | None = None
         self._lost: OutputLost | None = None
@@ -36,6 +47,16 @@ class BlockWriter(SimpleSingerWriter):
         """Whether a message is under way to stdout just now."""
         return self._writing
 
+    @property
+    def state_is_due(self) -> bool:
+        """Whether a state may be written that is not the last one: small ones always, large ones seldom.
+
+        Each state is the whole state. One of thousands of periods, written after each file, would be more
+        than all records.
+        """
+        waited = self.clock.monotonic() - self._state_written_at
+        return self._state_bytes <= _LARGE_STATE_BYTES or waited >= _SECONDS_BETWEEN_LARGE_STATES
+
     def defer(self, action: Callable[[], None]) -> None:
         """Run ``action`` as soon as the message under way is complete."""
         self._deferred = action
@@ -43,6 +64,8 @@ class BlockWriter(SimpleSingerWriter):
     def write_message(self, message: Message) -> None:
         """Write one message and flush it."""
         line = f"{self.format_message(message)}\n".encode()
+        if isinstance(message, StateMessage):
+            self._state_bytes, self._state_written_at = len(line), self.clock.monotonic()
         with self._whole_lines():
             _write_all(line)
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from offgridflow_common.clock import SYSTEM_CLOCK
 from offgridflow_common.errors import DeliveryUnderWay, NotFoundError
-from offgridflow_common.exports.delivery import Delivery, Export, Manifest
+from offgridflow_common.exports.delivery import Delivery, Export, Manifest, is_as_listed
 from offgridflow_common.exports.manifest_json import parse_manifest, texts_of
 from offgridflow_common.months import month_start
 from tap_offgridflow_aws.exports.forms import DATA_EXPORT, form_of
@@ -94,6 +94,10 @@ class AwsLayout:
             columns=form.columns(content, where),
             files=files,
         )
+
+    def is_newest(self, manifest: Manifest) -> bool:
+        """Whether the manifest, which each delivery overwrites, is as it was listed."""
+        return not is_made_up(manifest) and is_as_listed(manifest)
 
     def _warn_of_months_left_out(
         self, export: Export, manifests: list[Manifest], with_data: Mapping[str, datetime]

@@ -51,15 +51,17 @@ _PLAIN = ".csv"
 class AzureLayout:
     """Finds and reads the manifests of all types of exports.
 
-    A run of the tap lists an export once, and again when a period of it has been read. Of the manifests it
-    reads, once each, those that can count: of a period's folder the newest and those of the two days before
-    it, by the times in the paths, where all paths have one, else by when they were written; all of undated
-    folders; and all that lie on local disk, where reading costs nothing. Where none of these is of the
-    export's type, but other periods have it, older ones are read until one is.
+    Of the manifests that it lists it reads those that can count, once each: of a period's folder the newest and
+    those of the two days before it, by the times in the paths, where all paths have one, else by when they were
+    written; all of undated folders; and all that lie on local disk, where reading costs nothing. Where none of
+    these is of the export's type, but other periods have it, older ones are read until one is.
     """
 
     def __init__(self) -> None:
+        #: What was read of manifests, but for their data files, by address and ETag.
         self._runs: dict[tuple[str, str], Run] = {}
+        #: The manifests of an export, read or not, by key and ETag.
+        self._listed: dict[str, set[tuple[str, str]]] = {}
         self._mentioned: set[str] = set()
 
     def manifests(self, export: Export) -> Iterator[Manifest]:
@@ -84,17 +86,28 @@ class AzureLayout:
 
     def open(self, manifest: Manifest) -> Delivery:
         """Find the data files of the run that a manifest is of."""
-        run = self._run(manifest.export, manifest.info)
+        store, info = manifest.export.store, manifest.info
+        run = read_run(info, store.read(info), store.uri(info.key))
         files = tuple(_find(manifest, run.parts))
         for part, file in zip(run.parts, files, strict=True):
             if part.size not in {None, file.size} and part.name.endswith(_PLAIN):
-                manifest.export.store.read(manifest.info)  # raises where a new run has replaced this one
+                store.read(info)  # raises where a new run has replaced this one
                 raise DeliveryUnderWay(
-                    asked=f"reading {manifest.export.store.uri(file.key)}",
+                    asked=f"reading {store.uri(file.key)}",
                     got=f"{file.size:,} bytes where the manifest said {part.size:,}",
                     do="a delivery is under way: run again when it is complete",
                 )
         return Delivery(manifest=manifest, delivery_id=run.delivery_id, columns=None, files=files)
+
+    def is_newest(self, manifest: Manifest) -> bool:
+        """Whether the folder of the period holds no manifest that was not listed with this one."""
+        folders = manifest.info.key.split("/")[:-1]
+        dated = next((place for place, part in enumerate(folders) if _PERIOD.fullmatch(part)), None)
+        if dated is None:
+            return False
+        found = _versions(_manifests_in(manifest.export.store, "/".join(folders[: dated + 1])))
+        is_there = (manifest.info.key, manifest.info.etag) in found
+        return is_there and found <= self._listed[manifest.export.name]
 
     def scopes(self, export: Export) -> set[str]:
         """The scopes of cost that the runs of an export cover, in lower case, as far as they tell."""
@@ -109,7 +122,8 @@ class AzureLayout:
         return self._read_runs(export)
 
     def _read_runs(self, export: Export) -> list[Run]:
-        listed = export.store.list(_inside(export.prefix))
+        listed = list(_manifests_in(export.store, export.prefix))
+        self._listed[export.name] = _versions(listed)
         batches = {folder: _newest_first(export.store, infos) for folder, infos in _by_period(listed).items()}
         runs = {folder: self._runs_of(export, next(newest)) for folder, newest in batches.items()}
         fitting = {_without_period(folder) for folder, found in runs.items() if _fit(export, found)}
@@ -128,7 +142,7 @@ class AzureLayout:
         where = export.store.uri(info.key)
         key = (where, info.etag)
         if key not in self._runs:
-            self._runs[key] = read_run(info, export.store.read(info), where)
+            self._runs[key] = replace(read_run(info, export.store.read(info), where), parts=())
         return self._runs[key]
 
     def _mention(self, export: Export, others: Sequence[str]) -> None:
@@ -144,17 +158,22 @@ def _inside(folder: str) -> str:
     return f"{folder}/" if folder else ""
 
 
+def _versions(listed: Iterable[ObjectInfo]) -> set[tuple[str, str]]:
+    return {(info.key, info.etag) for info in listed}
+
+
+def _manifests_in(store: ObjectStore, folder: str) -> Iterator[ObjectInfo]:
+    return (info for info in store.list(_inside(folder)) if info.key.lower().endswith(_MANIFEST))
+
+
 def _by_period(listed: Iterable[ObjectInfo]) -> Mapping[tuple[str, ...], list[ObjectInfo]]:
     """The manifests by the folder of their period, alike for all runs; those of undated folders alone."""
     periods: defaultdict[tuple[str, ...], list[ObjectInfo]] = defaultdict(list)
     for info in listed:
-        *folders, name = info.key.split("/")
-        if name.lower().endswith(_MANIFEST):
-            lasting = tuple(
-                part for part in folders if not (_TIME.fullmatch(part) or _RUN_ID.fullmatch(part))
-            )
-            is_dated = any(_PERIOD.fullmatch(part) for part in lasting)
-            periods[lasting if is_dated else (info.key,)].append(info)
+        folders = info.key.split("/")[:-1]
+        lasting = tuple(part for part in folders if not (_TIME.fullmatch(part) or _RUN_ID.fullmatch(part)))
+        is_dated = any(_PERIOD.fullmatch(part) for part in lasting)
+        periods[lasting if is_dated else (info.key,)].append(info)
     return periods
 
 
