@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from offgridflow_common.errors import OffGridFlowError
 from offgridflow_common.exports.delivery import Deliveries
 from offgridflow_common.months import month_of
 from offgridflow_common.singer.deliveries import DeliveriesStream
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from singer_sdk.streams import Stream
 
     from offgridflow_common.singer.batch import BatchStore
+    from tap_offgridflow_aws.settings import ExportSetting
 
 
 class TapOffgridflowAws(AwsTap):
@@ -34,7 +36,9 @@ class TapOffgridflowAws(AwsTap):
         settings = self.settings
         exports = settings.exports
         if settings.discover_exports:
-            exports += discover_exports(self.client, exports, self.logger)
+            if isinstance(self._discovered, OffGridFlowError):
+                raise self._discovered
+            exports += self._discovered
         start = month_of(settings.start) if settings.start else None
         return Deliveries(
             tuple(open_export(lambda: self.client, setting) for setting in exports),
@@ -42,6 +46,14 @@ class TapOffgridflowAws(AwsTap):
             start=start,
             end=settings.end,
         )
+
+    @cached_property
+    def _discovered(self) -> tuple[ExportSetting, ...] | OffGridFlowError:
+        """The exports of the account, or why they cannot be known: that is asked once, not by each stream."""
+        try:
+            return discover_exports(self.client, self.settings.exports, self.logger)
+        except OffGridFlowError as error:
+            return error
 
     def discover_streams(self) -> Sequence[Stream]:
         """All streams; neither credentials nor a network are needed to know them."""

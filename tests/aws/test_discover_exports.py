@@ -11,12 +11,14 @@ from tests.aws.bench import EXPORT, PERIOD, made_up
 from tests.aws.driving import LINE_ITEMS
 from tests.local_clouds.data_exports import DataExport, DataExportsServer, LegacyReport
 from tests.local_clouds.legacy_cur import legacy_table, publish_legacy_cur
+from tests.local_clouds.sustainability import demo_water
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from tests.aws.bench import Bench
     from tests.aws.driving import Run, State
+    from tests.local_clouds.sustainability import SustainabilityServer
 
 CUR2 = "SELECT line_item_usage_type, bill_payer_account_id FROM COST_AND_USAGE_REPORT"
 FOCUS = "SELECT BilledCost FROM FOCUS_1_2_AWS"
@@ -214,6 +216,18 @@ def test_a_denied_question_names_the_permission_and_nothing_is_read(
     assert f"allow {permission}" in run.stderr
     assert "class=auth" in run.stderr
     assert run.records() == []
+
+
+def test_a_denied_question_is_asked_once_and_takes_away_no_water(
+    bench: Bench, services: DataExportsServer, sustainability: SustainabilityServer
+) -> None:
+    """Whether emissions come from an export is not known then; water comes from nowhere else."""
+    services.refuse("ListExports", "AccessDeniedException", status=403)
+    sustainability.set_years(demo_water([2025], ["111122223333"], ["eu-central-1"], ["AmazonEC2"], 3))
+    run = discover(bench, services, [LINE_ITEMS, "activities", "deliveries"], start_date="2025-01-01")
+    assert run.exit_code == 1
+    assert services.account.asked.count("ListExports") == 1
+    assert {record["source"] for record in run.records("activities")} == {"aws_sustainability_water"}
 
 
 def test_a_throttled_question_is_asked_again(bench: Bench, services: DataExportsServer) -> None:

@@ -96,6 +96,13 @@ def test_numbers_that_are_not_finite_are_null_in_parquet_as_they_are_in_lines(co
             {"encoding": {"format": "jsonl"}, "storage": {"root": "file:///x"}, "size": 1},
             "batch_config has no 'size', only encoding, storage, batch_size",
         ),
+        *(
+            (
+                {"encoding": {"format": "jsonl"}, "storage": {"root": "file:///x"}, "batch_size": size},
+                f"batch_config.batch_size must be a whole number of rows, 1 or more, not {size!r}",
+            )
+            for size in (0, -1, "ten")
+        ),
     ],
 )
 def test_a_batch_config_that_is_wrong_is_refused_before_anything_is_asked(

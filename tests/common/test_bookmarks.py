@@ -144,6 +144,16 @@ def test_what_was_read_to_its_end_is_no_longer_partly_read(
     assert entry["rows"] is None
 
 
+def test_no_entry_is_ever_seen_half_written(bookmarks: Bookmarks, state: dict[str, Any]) -> None:
+    """A signal writes the state as it is just then."""
+    bookmarks.mark_partly_read(manifest(), 10, 1)
+    seen = state["partitions"][0]
+    before = copy.deepcopy(seen)
+    bookmarks.mark_read(delivery(manifest()), 12)
+    assert seen == before
+    assert state["partitions"][0]["rows"] == 12
+
+
 def test_bookmarks_survive_the_way_through_a_state_file(bookmarks: Bookmarks, state: dict[str, Any]) -> None:
     bookmarks.mark_partly_read(manifest(period="2026-03"), 30, 2)
     bookmarks.mark_read(delivery(manifest(model_version="v2")), 5)

@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from unittest import mock
 
 import polars as pl
 import pyarrow as pa
@@ -21,7 +22,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from offgridflow_common.columns import Column, Kind
-from offgridflow_common.errors import ContractBroken, FatalError
+from offgridflow_common.errors import ContractBroken, FatalError, PermissionDenied, SourceChanged
 from offgridflow_common.exports import csv_blocks, scan
 from offgridflow_common.exports.scan import block_rows_of, read_blocks
 from offgridflow_common.exports.table import EXTRA, ROW_NUMBER, Fold, Table
@@ -255,6 +256,19 @@ def test_even_a_panic_of_the_engine_is_such_an_error(tmp_path: Path, monkeypatch
     monkeypatch.setattr(scan.pl, "scan_parquet", panic)
     with pytest.raises(FatalError, match="assertion failed"):
         read(tmp_path, "a.parquet", as_parquet(), ["name"])
+
+
+def test_a_file_that_is_gone_has_changed(tmp_path: Path) -> None:
+    with pytest.raises(SourceChanged, match="removed since it was listed"):
+        next(read_blocks(tmp_path / "a.csv", TABLE, ["name"], where=WHERE, block_rows=10))
+
+
+def test_a_file_that_may_not_be_read_is_no_damaged_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(scan, "_form", mock.Mock(side_effect=PermissionError(13, "Permission denied")))
+    with pytest.raises(PermissionDenied, match="let this user read the file"):
+        read(tmp_path, "a.csv", b"name\nx\n", ["name"])
 
 
 def test_an_encrypted_archive_is_such_an_error(tmp_path: Path) -> None:

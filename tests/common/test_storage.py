@@ -5,16 +5,18 @@ from __future__ import annotations
 import os
 import shutil
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING
+from unittest import mock
 
 import pytest
 
 from offgridflow_common.errors import PermissionDenied, SourceChanged
+from offgridflow_common.exports import storage
 from offgridflow_common.exports.storage import FolderStore, ObjectInfo
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from offgridflow_common.exports.storage import ObjectStore
 
@@ -48,6 +50,13 @@ def test_all_files_below_a_folder_are_listed_and_no_others(
 
 def test_the_prefix_may_be_a_file(store: FolderStore) -> None:
     assert list(store.list("export/meta.json")) == [only(store, "export/meta.json")]
+
+
+def test_a_file_that_vanishes_while_its_folder_is_listed_is_not_listed(store: FolderStore) -> None:
+    """Whoever copies files gives them other names on the way."""
+    files = [Path(store.uri(key).removeprefix("file://")) for key in ("export/meta.json", "export/gone.json")]
+    with mock.patch.object(storage, "_files_below", return_value=files):
+        assert [info.key for info in store.list("export")] == ["export/meta.json"]
 
 
 def test_keys_sort_as_text_whatever_parts_they_have(tmp_path: Path) -> None:

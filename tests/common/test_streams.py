@@ -9,9 +9,12 @@ from contextlib import redirect_stdout
 from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn
 
+import polars as pl
 import pytest
 
 from offgridflow_common.errors import ErrorClass, NotFoundError, OutputLost, UnknownError
+from offgridflow_common.singer.writer import BlockWriter
+from offgridflow_common.testing.clock import FakeClock
 from tests.common.tiny_tap import PLAN, Items, TinyTap, run
 
 if TYPE_CHECKING:
@@ -114,6 +117,32 @@ def test_what_nobody_foresaw_is_unknown_and_logged_with_its_traceback(
     assert "Traceback" in caplog.text
     assert "s3cr3t-t0ken" not in caplog.text
     assert (outcome.parts(), outcome.ids("zebras"), outcome.code) == (["one"], [9], 1)
+
+
+def test_a_panic_of_polars_ends_its_stream_only() -> None:
+    panic = pl.exceptions.PanicException("index out of bounds")
+    outcome = run({"items": {"one": [[1]], "two": [panic]}, "zebras": {"one": [[9]]}})
+    assert "PanicException" in str(outcome.tap.failures["items"])
+    assert (outcome.parts(), outcome.ids("zebras"), outcome.code) == (["one"], [9], 1)
+
+
+@pytest.mark.parametrize(("seconds", "written"), [(0, 2), (11, 11)], ids=["at once", "in minutes"])
+def test_a_large_state_is_written_seldom_and_at_the_end(seconds: float, written: int) -> None:
+    """Each state is the whole state: after each partition, it would be more than all records."""
+    clock = FakeClock()
+
+    def prepare(tap: TinyTap) -> None:
+        writer = tap.message_writer
+        assert isinstance(writer, BlockWriter)
+        writer.clock = clock
+
+    known = [{"context": {"part": f"known {number}"}, "rows": 1} for number in range(2000)]
+    parts = {f"new {number}": [[number], lambda: clock.sleep(seconds)] for number in range(10)}
+    outcome = run({"items": parts}, state={"bookmarks": {"items": {"partitions": known}}}, prepare=prepare)
+    states = [message for message in outcome.messages if message["type"] == "STATE"]
+    assert len(states) == written
+    assert outcome.messages[-1] is states[-1]
+    assert outcome.parts()[2000:] == list(parts)
 
 
 def test_each_partition_and_each_failure_is_counted() -> None:

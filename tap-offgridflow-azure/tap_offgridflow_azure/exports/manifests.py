@@ -51,10 +51,10 @@ _PLAIN = ".csv"
 class AzureLayout:
     """Finds and reads the manifests of all types of exports.
 
-    Of the manifests that it lists it reads those that can count, once each: of a period's folder the newest and
-    those of the two days before it, by the times in the paths, where all paths have one, else by when they were
-    written; all of undated folders; and all that lie on local disk, where reading costs nothing. Where none of
-    these is of the export's type, but other periods have it, older ones are read until one is.
+    Of the manifests that it lists it reads those that can count, once each: of a period's folder the newest
+    and those of the two days before it, by the times in the paths, where all paths have one, else by when
+    they were written; all of undated folders; and all that lie on local disk, where reading costs nothing.
+    Where none of these is of the export's type, but other periods have it, older ones are read until one is.
     """
 
     def __init__(self) -> None:
