@@ -70,7 +70,7 @@ WITH newest AS (
         split_part(activities.external_id, '/', 1) AS payer_id,
         right(activities.external_id, 7) AS billing_period,
         activities.account_id,
-        max(activities.import_batch_id) AS import_batch_id
+        max(activities.import_batch_id COLLATE "C") AS import_batch_id
     FROM activities
     INNER JOIN activity_periods
         ON activities.provider = activity_periods.provider

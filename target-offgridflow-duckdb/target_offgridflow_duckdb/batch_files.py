@@ -129,6 +129,8 @@ def json_lines(path: Path, *, gzipped: bool, size: int) -> Iterator[bytes]:
         FatalError: The file is damaged.
     """
     try:
+        if gzipped and path.stat().st_size == 0:
+            raise EOFError("no bytes, where even gzip of nothing has some")
         with open_gzip(path) if gzipped else path.open("rb") as file:
             while block := file.read(size):
                 yield block + file.readline()

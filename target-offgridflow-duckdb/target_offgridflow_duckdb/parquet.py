@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import glob
 import re
 from typing import TYPE_CHECKING, Final
 
-from target_offgridflow_duckdb.columns import Column, Reading
+from target_offgridflow_duckdb.columns import TEXT, Column, Reading
 from target_offgridflow_duckdb.database import literal, quoted
 
 if TYPE_CHECKING:
@@ -13,14 +14,18 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _NESTED: Final = re.compile(r"(STRUCT|MAP|UNION)\(|.*\[\d*\]$", re.DOTALL)
-#: How integers are read, also those of exact numbers without decimals.
-_WHOLE: Final = {Reading.INTEGER, Reading.DIGITS}
-_ROUNDABLE: Final = re.compile(r"FLOAT|DOUBLE|DECIMAL")
+#: How exact numbers are read.
+_EXACT: Final = {Reading.INTEGER, Reading.DIGITS}
+_ROUNDABLE: Final = re.compile(r"FLOAT|DOUBLE|DECIMAL|VARCHAR")
 
 
 def relation(paths: Iterable[Path]) -> str:
-    """Parquet files with the same columns as a relation in SQL."""
-    return f"read_parquet([{', '.join(literal(str(path)) for path in paths)}])"
+    """Parquet files with the same columns as a relation in SQL.
+
+    A path names one file, whatever stands in it: no pattern of files, no folder that gives values.
+    """
+    files = ", ".join(literal(glob.escape(str(path))) for path in paths)
+    return f"read_parquet([{files}], hive_partitioning = false)"
 
 
 def values(columns: Iterable[Column], types: Mapping[str, str]) -> dict[str, str]:
@@ -39,8 +44,18 @@ def _value(column: Column, found: str) -> str:
         return f"to_json({name})"
     if column.reading is Reading.JSON and found == "VARCHAR":
         return f"CASE WHEN json_valid({name}) THEN {name} ELSE CAST(to_json({name}) AS VARCHAR) END"
-    if column.reading in _WHOLE and not column.scale and _ROUNDABLE.match(found):
+    if column.reading in _EXACT and _ROUNDABLE.match(found):
         # DuckDB would round it.
-        broken = f"error('a number that is not whole in column ' || {literal(column.name)})"
-        return f"CASE WHEN {name} = trunc({name}) OR {name} IS NULL THEN {name} ELSE {broken} END"
+        what = (
+            f"a number of more than {column.scale} decimals" if column.scale else "a number that is not whole"
+        )
+        broken = f"error({literal(f'{what} in column {column.name}')})"
+        return f"CASE WHEN {name} IS NULL OR {_is_exact(column, name, found)} THEN {name} ELSE {broken} END"
     return name
+
+
+def _is_exact(column: Column, name: str, found: str) -> str:
+    """Whether a value is one of the column's type, in SQL."""
+    if found == TEXT:
+        return f"regexp_full_match({name}, '\\s*[+-]?\\d*(\\.\\d{{0,{column.scale}}}0*)?\\s*')"
+    return f"CAST(CAST({name} AS {column.sql_type}) AS {found}) = {name}"

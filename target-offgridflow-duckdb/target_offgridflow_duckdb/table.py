@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 #: Parts of a stream's name that have a meaning: schema and table, or database, schema and table.
 _NAME_PARTS: Final = (2, 3)
+#: Dates, and instants that are the begin of a day: of others, DuckDB would take the day and drop the rest.
+_DAY: Final = r"\s*\d{1,6}-\d{1,2}-\d{1,2}([Tt ]00:00(:00(\.0+)?)?([Zz]|[+-]00(:?00)?)?)?\s*"
 #: What is loaded, in the types of the table.
 _INCOMING: Final = "_incoming"
 _TYPES_QUERY: Final = """
@@ -98,11 +100,11 @@ class Table:
         """Make the table, or add the columns that it lacks and widen those that are too narrow.
 
         Raises:
-            BadRequestError: DuckDB, to which case in names is nothing, cannot tell two columns apart; or what
-                a column holds would change with its type.
+            BadRequestError: A name is none that a column can have, or DuckDB, to which case in names is
+                nothing, cannot tell two columns apart; or what a column holds would change with its type.
             FatalError: DuckDB refused it.
         """
-        self._refuse_same_names(columns)
+        self._refuse_names(columns)
         self._declared |= {_folded(column.name): column.sql_type for column in columns}
         with self._database.transaction(f"preparing table {self}"):
             self._read_types()
@@ -158,6 +160,13 @@ class Table:
         present = self._types[_folded(name)]
         declared = self._declared.get(_folded(name), present)
         typed, exact = f"CAST({value} AS {present})", f"CAST({value} AS {declared})"
+        if present == "DATE":
+            text = f"CAST({value} AS {TEXT})"
+            problem = f" is no date, as column `{name}` takes them: `date-time` would keep the time"
+            return (
+                f"CASE WHEN {value} IS NULL OR regexp_full_match({text}, '{_DAY}') THEN {typed} "
+                f"ELSE error({text} || {literal(problem)}) END"
+            )
         if not rounds(present, declared):
             return typed
         problem = (
@@ -244,9 +253,15 @@ class Table:
         rows = self._database.run(_TYPES_QUERY, self._place)
         self._types = {_folded(name): sql_type for name, sql_type in rows}
 
-    def _refuse_same_names(self, columns: Iterable[Column]) -> None:
+    def _refuse_names(self, columns: Iterable[Column]) -> None:
         names: dict[str, str] = {}
         for column in columns:
+            if "\0" in column.name:
+                raise BadRequestError(
+                    asked=f"preparing table {self}",
+                    got=f"a property {column.name!r}: no name of a column holds a NUL",
+                    do="rename it with a stream map",
+                )
             other = names.setdefault(_folded(column.name), column.name)
             if other != column.name:
                 raise BadRequestError(

@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import re
 import signal
+import sys
 import threading
+from contextlib import suppress
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Final, cast
 from urllib.parse import parse_qsl
@@ -20,7 +22,7 @@ from singer_sdk.helpers.capabilities import (
 )
 from singer_sdk.mapper import SameRecordTransform
 
-from offgridflow_common.errors import BadRequestError
+from offgridflow_common.errors import BadRequestError, ContractBroken
 from offgridflow_common.redaction import install_log_redaction, register_secrets
 from offgridflow_common.settings import known_settings, raise_config_errors, unknown_settings
 from target_offgridflow_duckdb.database import Database
@@ -72,7 +74,9 @@ class TargetOffgridflowDuckdb(LoadingTarget):
             raise_config_errors(error.errors)
             raise
         if options.get("validate_config", True):
-            raise_config_errors(unknown_settings(self.config, known_settings(type(self))))
+            raise_config_errors(
+                [*unknown_settings(self.config, known_settings(type(self))), *_nowhere(self.config["path"])]
+            )
         # One connection loads one table after the other.
         self.max_parallelism = 1
         self._loads_stated = 0
@@ -132,6 +136,12 @@ class TargetOffgridflowDuckdb(LoadingTarget):
 
     def _process_batch_message(self, message_dict: dict[str, Any]) -> None:
         stream = message_dict["stream"]
+        if stream not in self.mapper.stream_maps:
+            raise ContractBroken(
+                asked=f"loading a BATCH of {stream}",
+                got="no SCHEMA message of the stream before it",
+                do="correct the tap: the schema says what the columns of the files are",
+            )
         if not self._is_plain(stream):
             raise BadRequestError(
                 asked=f"loading a BATCH of {stream}",
@@ -173,7 +183,10 @@ class TargetOffgridflowDuckdb(LoadingTarget):
         """Load what there is and exit; where that fails, the error shows, which the SDK's own way hides."""
         with self._reader.undisturbed():
             self.drain_all(is_endofpipe=True)
-        super(Target, self)._handle_termination(signum, frame)
+        with suppress(SystemExit):
+            super(Target, self)._handle_termination(signum, frame)
+        # As shells expect it of a signal: to the SDK, half of the input is a good end.
+        sys.exit(128 + signum)
 
     @staticmethod
     def _stop_waiting() -> None:
@@ -189,6 +202,14 @@ class TargetOffgridflowDuckdb(LoadingTarget):
         """Whether a stream's records are loaded as they come, without maps and flattening."""
         maps = self.mapper.stream_maps.get(stream, [])
         return len(maps) == 1 and type(maps[0]) is SameRecordTransform and not maps[0].flattening_enabled
+
+
+def _nowhere(path: str) -> list[str]:
+    """A message for a database that is gone with the run: state would speak of rows that are not there."""
+    in_memory = path.startswith(":memory:")
+    return (
+        [f"'path' must name a file or a database of MotherDuck, which stay, not {path}"] if in_memory else []
+    )
 
 
 def _secrets_in(config: Mapping[str, Any]) -> Iterator[str]:

@@ -13,6 +13,8 @@ from target_offgridflow_duckdb.columns import BIGINTS, Column, Reading
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+#: Up to here a float holds every integer.
+_EXACT_FLOATS: Final = 2**53
 #: Rounds nothing that a record may hold.
 _EXACT: Final = Context(prec=10_000)
 #: What there is where a record has no such property.
@@ -62,11 +64,15 @@ def _whole(value: float | None) -> int | None:
     """An integer that JSON may have written with a point.
 
     Raises:
-        ValueError: It is not whole.
+        ValueError: It is not whole, or so large that a number with a point has lost digits.
     """
     if isinstance(value, float):
         if not value.is_integer():
             raise ValueError(f"Expected `int`, got {value}")
+        if abs(value) > _EXACT_FLOATS:
+            raise ValueError(
+                f"Expected `int`, got {value}, which may have lost digits: write it without a point"
+            )
         return int(value)
     return value
 

@@ -271,6 +271,51 @@ def test_a_number_that_is_not_whole_is_refused_in_a_column_of_integers(
         assert loader.rows(stream) == [{"k": 5, "v": "a"}]
 
 
+def test_parquet_that_would_be_rounded_is_refused(loader: Loader, tmp_path: Path) -> None:
+    """As it is in records."""
+    cents, decimals = {"type": "number", "multipleOf": 0.01}, {"type": "string", "format": "singer.decimal"}
+    cases: list[tuple[dict[str, Any], Any, Any]] = [
+        (cents, pa.array([1.24, 0.1, -7.0]), pa.array([1.239])),
+        (decimals | {"scale": 2}, pa.array(["2.55", "2.5500", "-7", ".5"]), pa.array(["2.559"])),
+        (
+            decimals | {"scale": 2},
+            pa.array([Decimal("2.5500")], pa.decimal128(20, 4)),
+            pa.array([Decimal("2.5559")], pa.decimal128(20, 4)),
+        ),
+        (INTEGER, pa.array(["15", "15.0"]), pa.array(["1.5"])),
+    ]
+    for number, (kind, good, bad) in enumerate(cases):
+        stream, path = f"s{number}", tmp_path / f"{number}.parquet"
+        start = schema(stream, n=kind)
+        pq.write_table(pa.table({"n": good}), path)
+        loader.load(start, batch(PARQUET, str(path), stream=stream))
+        pq.write_table(pa.table({"n": bad}), path)
+        with pytest.raises(FatalError, match=r"(more than 2 decimals|not whole) in column n"):
+            loader.load(start, batch(PARQUET, str(path), stream=stream))
+        assert len(loader.rows(stream)) == len(good)
+
+
+def test_a_path_names_one_file_and_its_folders_say_nothing(loader: Loader, tmp_path: Path) -> None:
+    """DuckDB takes patterns of files, and folders that give their files a column."""
+    folder = tmp_path / "k=5"
+    folder.mkdir()
+    pq.write_table(pa.table({"k": [1], "v": ["another"]}), folder / "x1.parquet")
+    pq.write_table(pa.table({"k": [2, 3], "v": ["right", "right"]}), folder / "x[1].parquet")
+    loader.load(KEYED, batch(PARQUET, str(folder / "x[1].parquet")))
+    assert loader.rows("s") == [{"k": 2, "v": "right"}, {"k": 3, "v": "right"}]
+
+
+def test_a_gzipped_file_of_no_bytes_is_a_damaged_one(loader: Loader, tmp_path: Path) -> None:
+    (tmp_path / "empty").write_bytes(b"")
+    with pytest.raises(FatalError, match="run the tap again"):
+        loader.load(KEYED, batch(GZIPPED, str(tmp_path / "empty")))
+
+
+def test_a_batch_without_a_schema_is_refused(loader: Loader, tmp_path: Path) -> None:
+    with pytest.raises(ContractBroken, match="no SCHEMA message"):
+        loader.load(batch(PARQUET, str(tmp_path / "file")))
+
+
 def test_an_empty_file_is_no_trouble(loader: Loader, tmp_path: Path) -> None:
     (tmp_path / "empty").write_bytes(b"")
     loader.load(KEYED, batch(JSONL, str(tmp_path / "empty")), batch(GZIPPED))

@@ -95,6 +95,11 @@ def test_properties_that_differ_in_case_only_are_refused_by_name(loader: Loader)
     assert loader.rows("s") == [{"é": 1, "É": 2}]
 
 
+def test_a_name_with_a_nul_is_refused(loader: Loader) -> None:
+    with pytest.raises(BadRequestError, match="no name of a column holds a NUL"):
+        loader.load(schema("s", ["k"], **{"k": INTEGER, "v\0w": TEXT}), record("s", k=1))
+
+
 def test_a_column_is_found_however_its_case(loader: Loader) -> None:
     loader.load(schema("s", ["ID"], ID=INTEGER, v=TEXT), record("s", ID=1, v="a"))
     loader.load(schema("S", ["id"], id=INTEGER, V=TEXT), record("S", id=1, V="b"))

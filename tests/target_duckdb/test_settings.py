@@ -35,6 +35,7 @@ SECONDS = 60
         ({"path": "x", "batch_size_rows": 0}, "batch_size_rows"),
         ({"path": "x", "load_method": "merge"}, "load_method"),
         ({"path": ""}, "path"),
+        ({"path": ":memory:"}, "must name a file or a database of MotherDuck, which stay, not :memory:"),
         ({"path": "x", "memory_limit": "much"}, "memory_limit"),
     ],
     ids=str,
