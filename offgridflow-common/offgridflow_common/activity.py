@@ -44,7 +44,7 @@ ACTIVITY_COLUMNS = (
     Column("unit", Kind.STRING, "`kgCO2e`, `m3`, or the unit of the usage."),
     Column("scope", Kind.INTEGER, "GHG Protocol scope, 1 to 3, of emissions."),
     Column("accounting_method", Kind.STRING, "`location_based`, `market_based`, or `both` where they agree."),
-    Column("cost", Kind.NUMBER, "Unblended cost of the same line items, in `currency`."),
+    Column("cost", Kind.NUMBER, "Cost of the same line items as their source bills it, in `currency`."),
     Column("currency", Kind.STRING, "ISO 4217 code."),
     Column("data_quality", Kind.STRING, "`measured`, `estimated` or `default`.", required=True),
     Column("model_version", Kind.STRING, "Version of the provider's emission model."),

@@ -98,6 +98,12 @@ def widest(present: str, coming: str) -> str:
     return TEXT
 
 
+def is_integer(sql_type: str) -> bool:
+    """Whether a type holds integers alone."""
+    integers_and_decimals = _integers_and_decimals(sql_type)
+    return integers_and_decimals is not None and not integers_and_decimals[1]
+
+
 def rounds(present: str, coming: str) -> bool:
     """Whether a column of one type, wide enough as it is, may still change exact numbers of another."""
     return present in _FLOATS and _integers_and_decimals(coming) is not None

@@ -19,7 +19,7 @@ from singer_sdk.sinks import BatchSink
 from offgridflow_common.errors import BadRequestError
 from target_offgridflow_duckdb import metadata, parquet
 from target_offgridflow_duckdb.batch_files import BatchFile, WaitingFiles, json_lines
-from target_offgridflow_duckdb.columns import INSTANT, columns_of, instant
+from target_offgridflow_duckdb.columns import columns_of
 from target_offgridflow_duckdb.database import literal, quoted
 from target_offgridflow_duckdb.messages import UNREADABLE
 from target_offgridflow_duckdb.rows import RowReader
@@ -101,10 +101,16 @@ class DuckDbSink(BatchSink):
         """How many more records go into the transaction that is open, or into the next one."""
         return self.max_size - self._database.open_rows - self.current_size
 
+    @property
+    def _keys(self) -> Sequence[str]:
+        """The columns that rows are replaced by."""
+        appends = self.config["load_method"] == TargetLoadMethods.APPEND_ONLY
+        return [] if appends else self.key_properties
+
     def setup(self) -> None:
         """Make the table fit the schema."""
         super().setup()
-        self._table.prepare(self._columns)
+        self._table.prepare(self._columns, self._keys)
         self._owner.tables.begin(self._table)
 
     def take(self, lines: bytes) -> int:
@@ -276,18 +282,11 @@ class DuckDbSink(BatchSink):
         )
 
     def _load(self, source: str, values: Mapping[str, str]) -> int:
-        appends = self.config["load_method"] == TargetLoadMethods.APPEND_ONLY
         drops_deleted = self.config["hard_delete"] and metadata.DELETED in values
-        # A timestamp without zone, as others may have made it, would take an instant's local time.
-        instants = {
-            column.name: instant(values[column.name])
-            for column in self._columns
-            if column.sql_type == INSTANT and column.name in values
-        }
         nothing = dict.fromkeys((column.name for column in self._columns), "NULL")
         return self._table.load(
             source,
-            {**nothing, **values, **instants},
-            keys=[] if appends else self.key_properties,
+            {**nothing, **values},
+            keys=self._keys,
             unless=f"{quoted(metadata.DELETED)} IS NOT NULL" if drops_deleted else "FALSE",
         )

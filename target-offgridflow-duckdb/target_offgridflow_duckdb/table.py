@@ -5,11 +5,20 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from offgridflow_common.errors import BadRequestError
-from target_offgridflow_duckdb.columns import TEXT, given_back, rounds, widest
+from target_offgridflow_duckdb.columns import (
+    INSTANT,
+    TEXT,
+    Reading,
+    given_back,
+    instant,
+    is_integer,
+    rounds,
+    widest,
+)
 from target_offgridflow_duckdb.database import literal, quoted
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from target_offgridflow_duckdb.columns import Column
     from target_offgridflow_duckdb.database import Database
@@ -96,8 +105,12 @@ class Table:
     def __str__(self) -> str:
         return ".".join(self._place)
 
-    def prepare(self, columns: Sequence[Column]) -> None:
+    def prepare(self, columns: Sequence[Column], keys: Collection[str] = ()) -> None:
         """Make the table, or add the columns that it lacks and widen those that are too narrow.
+
+        Args:
+            columns: Those of the stream.
+            keys: Names of its key columns.
 
         Raises:
             BadRequestError: A name is none that a column can have, or DuckDB, to which case in names is
@@ -108,6 +121,7 @@ class Table:
         self._declared |= {_folded(column.name): column.sql_type for column in columns}
         with self._database.transaction(f"preparing table {self}"):
             self._read_types()
+            self._refuse_other_keys(column for column in columns if column.name in keys)
             for statement in self._changes(columns):
                 self._database.run(statement)
             self._read_types()
@@ -159,6 +173,9 @@ class Table:
         """A value in the type of its column, which refuses numbers that it would round."""
         present = self._types[_folded(name)]
         declared = self._declared.get(_folded(name), present)
+        if declared == INSTANT and present != TEXT:
+            # A timestamp without zone, as others may have made it, would take an instant's local time.
+            value = instant(value)
         typed, exact = f"CAST({value} AS {present})", f"CAST({value} AS {declared})"
         if present == "DATE":
             text = f"CAST({value} AS {TEXT})"
@@ -230,6 +247,22 @@ class Table:
             elif (needed := widest(present, column.sql_type)) != present:
                 self._refuse_loss(column.name, present, needed)
                 yield f"ALTER TABLE {self._table} ALTER COLUMN {name} SET DATA TYPE {needed}"
+
+    def _refuse_other_keys(self, keys: Iterable[Column]) -> None:
+        """Refuse keys of numbers or times that become texts, and numbers where keys are texts."""
+        for column in keys:
+            present = self._types.get(_folded(column.name), column.sql_type)
+            needed = widest(present, column.sql_type)
+            become_texts = needed == TEXT != present and not is_integer(present)
+            were_texts = present == TEXT and column.reading in (Reading.NUMBER, Reading.DIGITS)
+            if (become_texts or were_texts) and self._database.run(f"SELECT 1 FROM {self._table} LIMIT 1"):
+                raise BadRequestError(
+                    asked=f"preparing table {self}",
+                    got=f"key `{column.name}` of type {present}, which is {column.sql_type} now: as texts, "
+                    "equal keys are spelled in two ways, and rows would be there twice",
+                    do="keep the property's type with the tap's extra `schema` in Meltano, or load into a "
+                    "new table",
+                )
 
     def _refuse_loss(self, column: str, present: str, needed: str) -> None:
         """Refuse a type that does not give back what a column holds; in it, keys may even be the same."""

@@ -58,7 +58,7 @@ class AzureLayout:
     """
 
     def __init__(self) -> None:
-        #: What was read of manifests, but for their data files, by address and ETag.
+        #: What was read of manifests, by address and ETag.
         self._runs: dict[tuple[str, str], Run] = {}
         #: The manifests of an export, read or not, by key and ETag.
         self._listed: dict[str, set[tuple[str, str]]] = {}
@@ -87,7 +87,7 @@ class AzureLayout:
     def open(self, manifest: Manifest) -> Delivery:
         """Find the data files of the run that a manifest is of."""
         store, info = manifest.export.store, manifest.info
-        run = read_run(info, store.read(info), store.uri(info.key))
+        run = self._run(manifest.export, info)
         files = tuple(_find(manifest, run.parts))
         for part, file in zip(run.parts, files, strict=True):
             if part.size not in {None, file.size} and part.name.endswith(_PLAIN):
@@ -142,7 +142,7 @@ class AzureLayout:
         where = export.store.uri(info.key)
         key = (where, info.etag)
         if key not in self._runs:
-            self._runs[key] = replace(read_run(info, export.store.read(info), where), parts=())
+            self._runs[key] = read_run(info, export.store.read(info), where)
         return self._runs[key]
 
     def _mention(self, export: Export, others: Sequence[str]) -> None:
