@@ -23,8 +23,8 @@ class Period:
 
     @property
     def label(self) -> str:
-        """Names the period in messages: ``2026-09``, or ``2026``."""
-        return self.start.strftime("%Y-%m" if self.end <= add_months(self.start, MONTH) else "%Y")
+        """Names the period in messages: ``2026-09``."""
+        return self.start.strftime("%Y-%m")
 
 
 def periods(first: datetime, end: datetime, months: int) -> Iterator[Period]:

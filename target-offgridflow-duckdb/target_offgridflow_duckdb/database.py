@@ -189,6 +189,11 @@ class _Arrow:
         return self._frame.__arrow_c_stream__(requested_schema)
 
 
+def folded(name: str) -> str:
+    """A name as DuckDB compares it: case does not count, of ASCII letters."""
+    return "".join(letter.lower() if letter.isascii() else letter for letter in name)
+
+
 def quoted(name: str) -> str:
     """An identifier in SQL, whatever it is made of."""
     return '"' + name.replace('"', '""') + '"'

@@ -7,7 +7,7 @@ import re
 from typing import TYPE_CHECKING, Final
 
 from target_offgridflow_duckdb.columns import TEXT, Column, Reading
-from target_offgridflow_duckdb.database import literal, quoted
+from target_offgridflow_duckdb.database import folded, literal, quoted
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -35,7 +35,12 @@ def values(columns: Iterable[Column], types: Mapping[str, str]) -> dict[str, str
         columns: The columns of the stream.
         types: The types of the file's columns, as DuckDB spells them.
     """
-    return {column.name: _value(column, types[column.name]) for column in columns if column.name in types}
+    found = {folded(name): sql_type for name, sql_type in types.items()}
+    return {
+        column.name: _value(column, found[folded(column.name)])
+        for column in columns
+        if folded(column.name) in found
+    }
 
 
 def _value(column: Column, found: str) -> str:
@@ -57,5 +62,8 @@ def _value(column: Column, found: str) -> str:
 def _is_exact(column: Column, name: str, found: str) -> str:
     """Whether a value is one of the column's type, in SQL."""
     if found == TEXT:
-        return f"regexp_full_match({name}, '\\s*[+-]?\\d*(\\.\\d{{0,{column.scale}}}0*)?\\s*')"
+        typed = f"CAST({name} AS {column.sql_type})"
+        with_exponent = f"contains(lower({name}), 'e') AND CAST({typed} AS DOUBLE) = CAST({name} AS DOUBLE)"
+        plain = f"regexp_full_match({name}, '\\s*[+-]?\\d*(\\.\\d{{0,{column.scale}}}0*)?\\s*')"
+        return f"({plain} OR {with_exponent})"
     return f"CAST(CAST({name} AS {column.sql_type}) AS {found}) = {name}"

@@ -15,7 +15,7 @@ from target_offgridflow_duckdb.columns import (
     rounds,
     widest,
 )
-from target_offgridflow_duckdb.database import literal, quoted
+from target_offgridflow_duckdb.database import folded, literal, quoted
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -64,7 +64,7 @@ class Tables:
         parts = stream.split("-")
         schema, name = parts[-2:] if len(parts) in _NAME_PARTS else ("main", stream)
         schema = self._schema or schema
-        other = self._streams.setdefault((_folded(schema), _folded(name)), stream)
+        other = self._streams.setdefault((folded(schema), folded(name)), stream)
         if other != stream:
             raise BadRequestError(
                 asked=f"loading stream {stream}",
@@ -118,7 +118,7 @@ class Table:
             FatalError: DuckDB refused it.
         """
         self._refuse_names(columns)
-        self._declared |= {_folded(column.name): column.sql_type for column in columns}
+        self._declared |= {folded(column.name): column.sql_type for column in columns}
         with self._database.transaction(f"preparing table {self}"):
             self._read_types()
             self._refuse_other_keys(column for column in columns if column.name in keys)
@@ -146,7 +146,7 @@ class Table:
         if not keys:
             return self._insert(_INCOMING, unless)
         rows, same = self._rows_by_key(list(map(quoted, keys)))
-        if self._types.keys() - set(map(_folded, values)):
+        if self._types.keys() - set(map(folded, values)):
             return self._merge(rows, same, list(map(quoted, values)), unless)
         # With USING, DuckDB would read all columns of what is new, and carry them along.
         again = f"EXISTS (SELECT 1 FROM {_INCOMING} AS new WHERE {same})"
@@ -171,8 +171,8 @@ class Table:
 
     def _typed(self, name: str, value: str) -> str:
         """A value in the type of its column, which refuses numbers that it would round."""
-        present = self._types[_folded(name)]
-        declared = self._declared.get(_folded(name), present)
+        present = self._types[folded(name)]
+        declared = self._declared.get(folded(name), present)
         if declared == INSTANT and present != TEXT:
             # A timestamp without zone, as others may have made it, would take an instant's local time.
             value = instant(value)
@@ -241,7 +241,7 @@ class Table:
             yield f"CREATE TABLE {self._table} ({declared})"
             return
         for column in columns:
-            name, present = quoted(column.name), self._types.get(_folded(column.name))
+            name, present = quoted(column.name), self._types.get(folded(column.name))
             if present is None:
                 yield f"ALTER TABLE {self._table} ADD COLUMN {name} {column.sql_type}"
             elif (needed := widest(present, column.sql_type)) != present:
@@ -251,7 +251,7 @@ class Table:
     def _refuse_other_keys(self, keys: Iterable[Column]) -> None:
         """Refuse keys of numbers or times that become texts, and numbers where keys are texts."""
         for column in keys:
-            present = self._types.get(_folded(column.name), column.sql_type)
+            present = self._types.get(folded(column.name), column.sql_type)
             needed = widest(present, column.sql_type)
             become_texts = needed == TEXT != present and not is_integer(present)
             were_texts = present == TEXT and column.reading in (Reading.NUMBER, Reading.DIGITS)
@@ -284,7 +284,7 @@ class Table:
 
     def _read_types(self) -> None:
         rows = self._database.run(_TYPES_QUERY, self._place)
-        self._types = {_folded(name): sql_type for name, sql_type in rows}
+        self._types = {folded(name): sql_type for name, sql_type in rows}
 
     def _refuse_names(self, columns: Iterable[Column]) -> None:
         names: dict[str, str] = {}
@@ -295,15 +295,10 @@ class Table:
                     got=f"a property {column.name!r}: no name of a column holds a NUL",
                     do="rename it with a stream map",
                 )
-            other = names.setdefault(_folded(column.name), column.name)
+            other = names.setdefault(folded(column.name), column.name)
             if other != column.name:
                 raise BadRequestError(
                     asked=f"preparing table {self}",
                     got=f"two properties, `{other}` and `{column.name}`, whose names differ in case only",
                     do="rename one of them with a stream map",
                 )
-
-
-def _folded(name: str) -> str:
-    """A name as DuckDB compares it: case does not count, of ASCII letters."""
-    return "".join(letter.lower() if letter.isascii() else letter for letter in name)

@@ -6,7 +6,7 @@ from datetime import UTC, date
 
 import pytest
 
-from offgridflow_common.months import MONTH, YEAR, floor, month_of, month_start, periods
+from offgridflow_common.months import MONTH, floor, month_of, month_start
 
 
 @pytest.mark.parametrize("month", ["2024-02", "2025-12", "1999-01"])
@@ -21,9 +21,3 @@ def test_a_month_and_its_first_instant_are_each_others(month: str) -> None:
 def test_what_is_not_a_month_is_refused(month: str) -> None:
     with pytest.raises(ValueError, match=r"isoformat|month must be in"):
         month_start(month)
-
-
-def test_messages_name_months_and_years_as_what_they_are() -> None:
-    january, end = month_start("2024-01"), month_start("2024-03")
-    assert [period.label for period in periods(january, end, MONTH)] == ["2024-01", "2024-02"]
-    assert [period.label for period in periods(january, end, YEAR)] == ["2024"]

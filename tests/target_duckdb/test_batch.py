@@ -276,7 +276,11 @@ def test_parquet_that_would_be_rounded_is_refused(loader: Loader, tmp_path: Path
     cents, decimals = {"type": "number", "multipleOf": 0.01}, {"type": "string", "format": "singer.decimal"}
     cases: list[tuple[dict[str, Any], Any, Any]] = [
         (cents, pa.array([1.24, 0.1, -7.0]), pa.array([1.239])),
-        (decimals | {"scale": 2}, pa.array(["2.55", "2.5500", "-7", ".5"]), pa.array(["2.559"])),
+        (
+            decimals | {"scale": 2},
+            pa.array(["2.55", "2.5500", "-7", ".5", "0E-18", "1.5e1"]),
+            pa.array(["2.559"]),
+        ),
         (
             decimals | {"scale": 2},
             pa.array([Decimal("2.5500")], pa.decimal128(20, 4)),
@@ -303,6 +307,12 @@ def test_a_path_names_one_file_and_its_folders_say_nothing(loader: Loader, tmp_p
     pq.write_table(pa.table({"k": [2, 3], "v": ["right", "right"]}), folder / "x[1].parquet")
     loader.load(KEYED, batch(PARQUET, str(folder / "x[1].parquet")))
     assert loader.rows("s") == [{"k": 2, "v": "right"}, {"k": 3, "v": "right"}]
+
+
+def test_a_column_of_parquet_is_found_however_its_case(loader: Loader, tmp_path: Path) -> None:
+    pq.write_table(pa.table({"K": [1], "v": ["a"]}), tmp_path / "file")
+    loader.load(schema("s", ["k"], k=INTEGER, V=TEXT), batch(PARQUET, str(tmp_path / "file")))
+    assert loader.ask("SELECT k, v FROM s") == [(1, "a")]
 
 
 def test_a_gzipped_file_of_no_bytes_is_a_damaged_one(loader: Loader, tmp_path: Path) -> None:
