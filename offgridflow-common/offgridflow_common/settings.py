@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import math
 import tempfile
 from copy import deepcopy
 from dataclasses import dataclass
@@ -10,7 +11,6 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
-from urllib.parse import urlsplit
 
 from singer_sdk import typing as th
 from singer_sdk.exceptions import ConfigValidationError
@@ -165,6 +165,8 @@ def parse_common(config: Mapping[str, Any], now: datetime, errors: Sequence[str]
     overrides = Path(config["mapping_overrides_path"]) if config.get("mapping_overrides_path") else None
     if overrides and not overrides.is_file():
         errors.append(f"mapping_overrides_path must be an existing CSV file, got '{overrides}'")
+    if not math.isfinite(config["rate_limit_per_second"]):
+        errors.append(f"rate_limit_per_second must be a number, got {config['rate_limit_per_second']}")
     raise_config_errors(errors)
     return CommonSettings(
         org_id=config.get("org_id"),
@@ -195,14 +197,8 @@ class NamedExport(Protocol):
 
 def export_name(entry: Mapping[str, Any]) -> str:
     """The name of an entry of the setting ``exports``: its own, or the last part of its ``url``."""
-    name: str = entry.get("name") or entry["url"].rstrip("/").rsplit("/", 1)[-1]
+    name: str = (entry.get("name") or "").strip() or entry["url"].rstrip("/").rsplit("/", 1)[-1]
     return name
-
-
-def is_folder_url(url: str) -> bool:
-    """Whether a URL names a folder on this machine: ``file:///folder``."""
-    parts = urlsplit(url)
-    return parts.scheme == "file" and parts.netloc in {"", "localhost"} and bool(parts.path.strip("/"))
 
 
 def same_name_errors(exports: Iterable[NamedExport]) -> list[str]:
@@ -225,9 +221,16 @@ def unknown_settings(config: Mapping[str, Any], known: Iterable[str]) -> list[st
     return messages
 
 
-def plain_numbers(config: Mapping[str, Any]) -> dict[str, Any]:
-    """A configuration with numbers of Python in place of decimals, which the SDK makes of files."""
-    return {name: _plain(value) if isinstance(value, Decimal) else value for name, value in config.items()}
+def plain_values(config: Mapping[str, Any]) -> dict[str, Any]:
+    """What a configuration sets, with numbers of Python in place of decimals, which the SDK makes of files.
+
+    A setting that is null is not set: its default counts.
+    """
+    return {
+        name: _plain(value) if isinstance(value, Decimal) else value
+        for name, value in config.items()
+        if value is not None
+    }
 
 
 def _plain(value: Decimal) -> float:

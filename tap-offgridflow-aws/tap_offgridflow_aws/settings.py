@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 from singer_sdk import typing as th
 
@@ -15,11 +14,11 @@ from offgridflow_common.settings import (
     RequestDefaults,
     common_properties,
     export_name,
-    is_folder_url,
     parse_common,
     same_name_errors,
     unknown_settings,
 )
+from offgridflow_common.urls import is_endpoint_url, is_folder_url, url_parts
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -206,10 +205,10 @@ def _endpoint_errors(config: Mapping[str, Any]) -> list[str]:
         {f"aws_endpoint_urls.{service}" for service in _SERVICES},
     )
     for service, url in urls.items():
-        parts = urlsplit(url)
-        if parts.scheme not in {"http", "https"} or not parts.hostname:
+        parts = url_parts(url)
+        if not is_endpoint_url(url, "http", "https"):
             errors.append(f"aws_endpoint_urls must hold http(s) URLs, got '{url}' for {service}")
-        elif parts.scheme == "http" and not is_loopback(parts.hostname):
+        elif parts.scheme == "http" and not is_loopback(parts.hostname or ""):
             errors.append(f"aws_endpoint_urls must be https outside of loopback, got '{url}' for {service}")
     return errors
 

@@ -6,15 +6,14 @@ import re
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 from offgridflow_common.settings import (
     CommonSettings,
     export_name,
-    is_folder_url,
     parse_common,
     same_name_errors,
 )
+from offgridflow_common.urls import is_endpoint_url, is_folder_url, url_parts
 from tap_offgridflow_azure.connection.clouds import CLOUDS, IMPACT_URL, Cloud
 
 if TYPE_CHECKING:
@@ -166,9 +165,9 @@ def _credential_errors(config: Mapping[str, Any]) -> Iterator[str]:
 
 def _place_errors(config: Mapping[str, Any]) -> Iterator[str]:
     for name in ("arm_endpoint_url", "authority_url", "impact_endpoint_url"):
-        parts = urlsplit(config.get(name) or "https://unset")
-        if parts.scheme != "https" or not parts.hostname:
-            yield f"{name} must be an https URL, got '{config[name]}'"
+        url = config.get(name)
+        if url and not is_endpoint_url(url, "https"):
+            yield f"{name} must be an https URL without a query, got '{url.partition('?')[0]}'"
     if config.get("subscription_ids") and config.get("management_group_id"):
         yield "subscription_ids and management_group_id say the same twice: set one of them"
     for subscription in config.get("subscription_ids") or ():
@@ -194,9 +193,8 @@ def _impact_errors(config: Mapping[str, Any]) -> Iterator[str]:
 def _export_errors(exports: Sequence[ExportSetting]) -> Iterator[str]:
     yield from same_name_errors(exports)
     for export in exports:
-        parts = urlsplit(export.url)
-        in_container = parts.scheme == "https" and parts.hostname and parts.path.strip("/")
-        if parts.query or not (in_container or is_folder_url(export.url)):
+        in_container = is_endpoint_url(export.url, "https") and url_parts(export.url).path.strip("/")
+        if not in_container and not is_folder_url(export.url):
             yield (
                 "the url of an export must be https://account.blob.core.windows.net/container/folder or "
                 f"file:///folder, without a query, got '{export.url.partition('?')[0]}'"

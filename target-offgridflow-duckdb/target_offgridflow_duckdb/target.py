@@ -24,7 +24,7 @@ from singer_sdk.mapper import SameRecordTransform
 
 from offgridflow_common.errors import BadRequestError, ContractBroken
 from offgridflow_common.redaction import install_log_redaction, register_secrets
-from offgridflow_common.settings import known_settings, raise_config_errors, unknown_settings
+from offgridflow_common.settings import known_settings, plain_values, raise_config_errors, unknown_settings
 from target_offgridflow_duckdb.database import Database
 from target_offgridflow_duckdb.messages import RecordReader
 from target_offgridflow_duckdb.settings import CONFIG_SCHEMA
@@ -65,7 +65,8 @@ class TargetOffgridflowDuckdb(LoadingTarget):
         Raises:
             ConfigValidationError: A setting is unknown, or wrong.
         """
-        register_secrets(_secrets_in(config or {}))
+        config = plain_values(config or {})
+        register_secrets(_secrets_in(config))
         install_log_redaction()
         try:
             super().__init__(config=config, **options)

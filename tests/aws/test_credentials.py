@@ -295,6 +295,9 @@ def test_each_service_has_its_own_endpoint(tap_config: Config) -> None:
         "http://0.0.0.0:4566",
         "ftp://127.0.0.1",
         "127.0.0.1:4566",
+        "https://[::1",
+        "https://host:99999",
+        "https://host?q",
         "",
     ],
 )

@@ -101,7 +101,20 @@ def test_numbers_that_are_not_finite_are_null_in_parquet_as_they_are_in_lines(co
                 {"encoding": {"format": "jsonl"}, "storage": {"root": "file:///x"}, "batch_size": size},
                 f"batch_config.batch_size must be a whole number of rows, 1 or more, not {size!r}",
             )
-            for size in (0, -1, "ten")
+            for size in (0, -1, "ten", True)
+        ),
+        ({"encoding": None, "storage": {"root": "file:///x"}}, "batch_config lacks 'encoding'"),
+        ({"encoding": {"format": "jsonl"}, "storage": None}, "batch_config lacks 'storage'"),
+        *(
+            (
+                {"encoding": {"format": "jsonl"}, "storage": {"root": root}},
+                "batch_config.storage lacks 'root'",
+            )
+            for root in (None, "")
+        ),
+        (
+            {"encoding": {"format": "jsonl"}, "storage": {"root": "file:///x", "params": None}},
+            "batch_config.storage.params must be an object, not None",
         ),
     ],
 )

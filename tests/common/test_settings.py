@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import tempfile
 from datetime import UTC, datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +19,12 @@ from offgridflow_common.settings import (
     CommonSettings,
     RequestDefaults,
     common_properties,
+    export_name,
     parse_common,
     raise_config_errors,
     unknown_settings,
 )
+from tests.common.tiny_tap import TinyTap
 
 NOW = datetime(2026, 11, 23, 5, 40, tzinfo=UTC)
 SCHEMA = th.PropertiesList(*common_properties(RequestDefaults(5, 100, 30))).to_dict()
@@ -160,6 +163,23 @@ def test_folders_and_files_must_exist(tmp_path: Path) -> None:
     assert error == f"spool_dir must be an existing folder, got '{table}'"
     [error] = errors_of(mapping_overrides_path=str(tmp_path))
     assert error == f"mapping_overrides_path must be an existing CSV file, got '{tmp_path}'"
+
+
+def test_a_setting_that_is_null_has_its_default() -> None:
+    settings = TinyTap(config=dict.fromkeys([*PROPERTIES, "stream_maps", "batch_config"])).settings
+    unset = TinyTap(config={}).settings
+    assert settings == unset
+
+
+@pytest.mark.parametrize("rate", [float("nan"), Decimal("NaN")])
+def test_a_rate_that_is_no_number_is_refused(rate: float | Decimal) -> None:
+    with pytest.raises(ConfigValidationError, match="rate_limit_per_second"):
+        _ = TinyTap(config={"rate_limit_per_second": rate}).settings
+
+
+@pytest.mark.parametrize("name", [None, "", " "])
+def test_an_export_without_a_name_has_that_of_its_folder(name: str | None) -> None:
+    assert export_name({"name": name, "url": "s3://bucket/prefix/carbon/"}) == "carbon"
 
 
 def test_all_that_is_wrong_is_reported_at_once() -> None:

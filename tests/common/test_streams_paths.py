@@ -93,6 +93,23 @@ def test_a_column_that_the_catalog_does_not_have_stays_out() -> None:
     assert [list(record) for record in outcome.records()] == [[n for n in EVERYTHING if n != "tags"]] * 4
 
 
+@pytest.mark.parametrize("config", [{}, {"stream_maps": {"items": {}}}], ids=["blocks", "records"])
+@pytest.mark.parametrize("key", ["id", "at"])
+def test_a_catalog_without_a_key_is_refused_before_anything_is_read(
+    key: str, config: dict[str, Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    def edit(entry: dict[str, Any]) -> None:
+        if entry["tap_stream_id"] == "items":
+            entry["schema"]["properties"].pop(key)
+            entry["key-properties"] = entry["key_properties"] = []
+
+    outcome = run({**PLAN, "zebras": {"one": [[9]]}}, edit=edit, **config)
+    assert (outcome.ids(), outcome.parts(), outcome.ids("zebras")) == ([], [], [9])
+    assert outcome.code == 1
+    assert f"a catalog without its key: {key}" in caplog.text
+    assert outcome.tap.failures["items"].error_class == "bad_request"
+
+
 def test_a_member_of_a_map_can_be_deselected() -> None:
     def edit(entry: dict[str, Any]) -> None:
         text = {"type": ["string", "null"]}

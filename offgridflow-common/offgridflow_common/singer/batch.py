@@ -36,23 +36,32 @@ def batch_errors(batch_config: Mapping[str, Any] | None) -> list[str]:
         return []
     parts = {"encoding": BaseBatchFileEncoding, "storage": StorageTarget}
     errors = _misfits("batch_config", batch_config, BatchConfig)
-    for name in sorted(parts.keys() & batch_config.keys()):
+    for name in sorted(parts.keys() & _given(batch_config)):
         errors += _misfits(f"batch_config.{name}", batch_config[name], parts[name])
     size = batch_config.get("batch_size")
-    if size is not None and (not isinstance(size, int) or size < 1):
+    if size is not None and (type(size) is not int or size < 1):
         errors.append(f"batch_config.batch_size must be a whole number of rows, 1 or more, not {size!r}")
     return errors
 
 
 def _misfits(name: str, given: Mapping[str, Any], kind: type[Any]) -> list[str]:
     """A message for each member that a part of the setting lacks, or should not have."""
+    if not isinstance(given, dict):
+        return [f"{name} must be an object, not {given!r}"]
+    if not isinstance(given.get("params", {}), dict):
+        return [f"{name}.params must be an object, not {given['params']!r}"]
     members = {member.name: member for member in fields(kind)}
-    lacking = sorted({key for key, member in members.items() if _is_required(member)} - given.keys())
+    lacking = sorted({key for key, member in members.items() if _is_required(member)} - _given(given))
     strange = sorted(given.keys() - members.keys())
     return [
         *(f"{name} lacks '{key}'" for key in lacking),
         *(f"{name} has no '{key}', only {', '.join(members)}" for key in strange),
     ]
+
+
+def _given(members: Mapping[str, Any]) -> set[str]:
+    """The members that say something."""
+    return {key for key, value in members.items() if value is not None and value != ""}
 
 
 def _is_required(member: Field[Any]) -> bool:

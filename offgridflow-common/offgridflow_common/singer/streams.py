@@ -18,7 +18,7 @@ from singer_sdk.streams import Stream
 
 from offgridflow_common.classification import classify
 from offgridflow_common.columns import json_schema
-from offgridflow_common.errors import OffGridFlowError, OutputLost, UnknownError
+from offgridflow_common.errors import ConfigError, OffGridFlowError, OutputLost, UnknownError
 from offgridflow_common.exports.scan import block_rows_of
 from offgridflow_common.singer.batch import BatchFiles, batch_rows
 from offgridflow_common.singer.bookmarks import Bookmarks
@@ -82,6 +82,8 @@ class OffGridFlowStream(Stream, abc.ABC, Generic[TapT]):
         """
         super().__init__(tap, schema=json_schema(self.columns))
         self.tap = tap
+        #: What tells rows apart, and which of them are newest, whatever a catalog has for it.
+        self._keys = dict.fromkeys([*self.primary_keys, *filter(None, [self.replication_key])])
         self._rows_out = 0
 
     @abc.abstractmethod
@@ -182,8 +184,18 @@ class OffGridFlowStream(Stream, abc.ABC, Generic[TapT]):
     def _known_feeds(self) -> Iterable[Callable[[], Iterator[Partition]]]:
         """The feeds; to know them, the provider may have to be asked."""
         with self._noting_failure():
+            self._check_keys()
             return self.feeds()
         return ()
+
+    def _check_keys(self) -> None:
+        missing = [key for key in self._keys if key not in self.wanted]
+        if missing:
+            raise ConfigError(
+                asked=f"reading {self.name} as the catalog selects it",
+                got=f"a catalog without its key: {', '.join(missing)}",
+                do="select these columns, or let the tap discover its catalog anew",
+            )
 
     def _sync_partition(
         self, partition: Partition, write: Callable[[pl.DataFrame], Iterator[T]], *, write_state: bool

@@ -26,7 +26,7 @@ from offgridflow_common.redaction import install_log_redaction, register_secrets
 from offgridflow_common.retry import RetryPolicy
 from offgridflow_common.settings import (
     known_settings,
-    plain_numbers,
+    plain_values,
     raise_config_errors,
     unknown_settings,
     with_builtin_settings,
@@ -74,7 +74,7 @@ class OffGridFlowTap(Tap, abc.ABC):
         Raises:
             ConfigValidationError: A setting is unknown, wrong, or does not go with another.
         """
-        config = plain_numbers(config or {})
+        config = plain_values(config or {})
         if parse_env_config:
             config |= self._settings_in_environment()
         register_secrets(self._secrets_in(config))
