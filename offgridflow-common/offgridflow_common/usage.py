@@ -10,6 +10,7 @@ import polars as pl
 
 from offgridflow_common.activity import USAGE, batch_of, normalise_unit
 from offgridflow_common.activity_mapping import ActivityMapping, activities, given_text, with_region_ids
+from offgridflow_common.errors import ContractBroken
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -66,23 +67,37 @@ class UsageSource:
         return (*self.required, *self.optional)
 
 
-def usage_groups(lines: pl.LazyFrame, source: UsageSource, grain: str) -> pl.LazyFrame:
+def usage_groups(lines: pl.DataFrame, source: UsageSource, grain: str, about: str) -> pl.DataFrame:
     """Physical usage summed to grain, payer, account, region, service, usage type, unit and currency.
 
     Args:
         lines: The columns of the source.
         source: How to find usage in them.
         grain: ``month`` or ``day``.
+        about: What names their delivery in messages.
+
+    Raises:
+        ContractBroken: Usage has no time, or an amount that is no number or has more than 26 digits.
     """
-    return (
-        source.lines(lines.with_columns(given_text()))
-        .with_columns(
-            pl.col("period_start").dt.truncate(_interval(grain)),
-            pl.col("quantity", "cost").cast(_EXACT),
-            pl.lit(1, dtype=pl.Int64).alias("line_items"),
-        )
-        .group_by(_GROUP)
-        .agg(pl.col(_SUMS).sum())
+    found = source.lines(lines.lazy().with_columns(given_text())).with_columns(
+        pl.col("period_start").dt.truncate(_interval(grain)),
+        pl.col("quantity", "cost").cast(_EXACT),
+        pl.lit(1, dtype=pl.Int64).alias("line_items"),
+    )
+    try:
+        groups = found.group_by(_GROUP).agg(pl.col(_SUMS).sum()).collect()
+    except (pl.exceptions.InvalidOperationError, pl.exceptions.ComputeError) as error:
+        raise _not_usage(about, str(error).partition("\n")[0]) from error
+    if groups["period_start"].null_count():
+        raise _not_usage(about, "usage that does not say when it began")
+    return groups
+
+
+def _not_usage(about: str, got: str) -> ContractBroken:
+    return ContractBroken(
+        asked=f"summing the usage of {about}",
+        got=got,
+        do="have the period delivered again; nothing of it counts as read",
     )
 
 

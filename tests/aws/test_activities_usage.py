@@ -211,6 +211,32 @@ def test_the_region_is_taken_from_the_first_that_names_one(bench: Bench) -> None
     assert "GLOBAL" not in {row["location"] for row in records.values() if row["country"]}
 
 
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"line_item_usage_amount": [float("nan")]}, "NaN"),
+        ({"line_item_unblended_cost": [float("inf")]}, "inf"),
+        ({"line_item_usage_amount": [1e30]}, "can't fit values"),
+        ({"line_item_usage_start_date": [None]}, "usage that does not say when it began"),
+    ],
+    ids=["no number", "no end", "too large", "no time"],
+)
+def test_usage_that_cannot_be_summed_ends_its_export_with_a_message(
+    wrong: dict[str, Any], message: str, bench: Bench
+) -> None:
+    good = bench.publish("2026-08", usage(line_item_usage_amount=[1.0]), chunks=1)
+    bench.publish("2026-09", usage(**wrong), chunks=1)
+    run = bench.run(select=["activities"])
+    assert run.exit_code == 1
+    batches = [row["import_batch_id"] for row in run.records("activities")]
+    assert [batch.rpartition("/")[2] for batch in batches] == [good.execution_id]
+    (line,) = [line for line in run.stderr.splitlines() if "summing the usage of" in line]
+    assert message in line
+    assert "2026-09" in line
+    assert "class=fatal" in line
+    assert "Traceback" not in run.stderr
+
+
 def test_global_and_no_region_are_not_the_same_and_one_place_in_two_spellings_is(bench: Bench) -> None:
     places = [
         {"region": "global"},

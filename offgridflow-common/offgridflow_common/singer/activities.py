@@ -194,7 +194,8 @@ class ActivitiesStream(OffGridFlowStream[ExportTapT], abc.ABC):
         table = self.tables[delivery.export.type].requiring(source.required)
         taken = self._payers.taken(self._remembered(before, delivery.period))
         blocks = self.blocks(delivery, table, source.columns, reading)
-        found = merge_groups(usage_groups(block.lazy(), source, grain).collect() for block in blocks)
+        label = delivery.manifest.label
+        found = merge_groups(usage_groups(block, source, grain, label) for block in blocks)
         if found is None:
             reading.notes |= self._payers.notes(delivery.manifest, (), (), taken, self.tap.started_at)
             return
