@@ -21,8 +21,9 @@ if TYPE_CHECKING:
 #: Sums over emissions: location based = location_based + both; market based = market_based + both.
 LOCATION_BASED, MARKET_BASED, BOTH = "location_based", "market_based", "both"
 
-#: What an activity is: reported by the provider, metered by the provider, or estimated by us.
-EMISSIONS, USAGE, ESTIMATE = "emissions", "usage", "estimate"
+#: What an activity is: both are as the provider reports them. The third type, `estimate`, is for figures of
+#: our own, of which there are none yet.
+EMISSIONS, USAGE = "emissions", "usage"
 
 ACTIVITY_COLUMNS = (
     Column("id", Kind.STRING, "UUIDv5 of `idempotency_key`.", required=True),
@@ -100,12 +101,12 @@ def normalise_unit(unit: str) -> Unit:
     return _units().get(unit.casefold()) or Unit(unit, 1.0)
 
 
-def batch_of(retrieved_at: datetime, delivery_id: str | None = None) -> str:
+def import_batch_id(retrieved_at: datetime, delivery_id: str | None = None) -> str:
     """The batch that activities belong to: batches sort by the run that made them.
 
     Args:
         retrieved_at: When the run began.
-        delivery_id: What they were read from, if it was a delivery; it stands behind a ``/``.
+        delivery_id: What they were read from, if it was a delivery; it follows a ``/``.
     """
     run = f"{retrieved_at:%Y-%m-%dT%H:%M:%SZ}"
     return f"{run}/{delivery_id}" if delivery_id else run

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from offgridflow_common.settings import CommonSettings
 
 #: How activities spell the region of what has no place.
-GLOBAL_REGION = "global"
+_GLOBAL_REGION = "global"
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,10 +65,10 @@ def activities(facts: pl.DataFrame, mapping: ActivityMapping) -> pl.DataFrame:
     )
 
 
-def given_text() -> pl.Expr:
-    """All columns of text, with null in place of empty text; to be done before facts are summed.
+def empty_text_as_null() -> pl.Expr:
+    """All columns of text, with null in place of empty text; to be used before facts are summed.
 
-    Sources have the one or the other where nothing is given, even side by side.
+    Sources write the one or the other where nothing is given, even side by side.
     """
     text = pl.col(pl.String)
     return pl.when(text != "").then(text).name.keep()
@@ -119,4 +119,4 @@ def _region_id(region: Region | None, text: str | None) -> str | None:
     """The region's id; ``global`` for what has no place; what is unknown stays as it was given."""
     if region is None:
         return text or None
-    return GLOBAL_REGION if region.status == "global" and region.country is None else region.region_id
+    return _GLOBAL_REGION if region.status == "global" and region.country is None else region.region_id

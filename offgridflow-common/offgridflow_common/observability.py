@@ -12,7 +12,6 @@ import logging
 import os
 from contextlib import ExitStack, contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from opentelemetry import metrics, trace
@@ -28,7 +27,7 @@ if TYPE_CHECKING:
 
     from offgridflow_common.errors import ErrorClass
 
-__all__ = ["LogContextFilter", "Span", "Telemetry", "install_log_context"]
+__all__ = ["LogContextFilter", "Telemetry", "install_log_context"]
 
 logger = logging.getLogger(__name__)
 
@@ -39,18 +38,6 @@ _SECONDS: Final = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600, 1800, 3
 _ITEMS: Final = (1, 10, 100, 1_000, 10_000, 50_000, 100_000, 500_000, 1_000_000)
 
 _log_fields: ContextVar[Mapping[str, object] | None] = ContextVar("offgridflow_log_fields", default=None)
-
-
-@dataclass(frozen=True, slots=True)
-class Span:
-    """The open span, for attributes that are known only later."""
-
-    _span: trace.Span
-
-    def set(self, **attributes: object) -> None:
-        """Set attributes, redacted; None is left out, other objects are shown as text."""
-        if self._span.is_recording():
-            self._span.set_attributes(_attributes(attributes))
 
 
 class Telemetry:
@@ -86,7 +73,7 @@ class Telemetry:
         )
 
     @contextmanager
-    def span(self, name: str, /, **attributes: object) -> Iterator[Span]:
+    def span(self, name: str, /, **attributes: object) -> Iterator[None]:
         """Open a span below the current one for the length of a `with` block.
 
         An exception that leaves the block is recorded by type and redacted message, and its class becomes
@@ -98,14 +85,14 @@ class Telemetry:
         """
         with self._tracer.start_as_current_span(
             name, record_exception=False, set_status_on_exception=False
-        ) as inner:
-            span = Span(inner)
-            span.set(connector=self.connector, **attributes)
+        ) as span:
+            if span.is_recording():
+                span.set_attributes(_attributes({"connector": self.connector, **attributes}))
             try:
-                yield span
+                yield
             except Exception as error:
-                if inner.is_recording():
-                    _record_error(inner, error)
+                if span.is_recording():
+                    _record_error(span, error)
                 raise
 
     def success(self, stream: str, items: int, seconds: float, batch_size: int | None = None) -> None:

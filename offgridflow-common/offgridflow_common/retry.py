@@ -128,8 +128,8 @@ class _Call:
 
     def wait(self, state: RetryCallState) -> float:
         policy = self.policy
-        untold = isinstance(self.error, Throttled) and self.error.retry_after is None
-        if untold and policy.throttled_initial is not None:
+        no_wait_given = isinstance(self.error, Throttled) and self.error.retry_after is None
+        if no_wait_given and policy.throttled_initial is not None:
             return wait_exponential(multiplier=policy.throttled_initial, max=policy.throttled_maximum)(state)
         backoff = wait_exponential(multiplier=policy.initial, max=policy.maximum)(state)
         return max(backoff * policy.random(), self.error.retry_after or 0.0)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from singer_sdk.plugin_base import PluginBase
 
-GIBIBYTE = 1024**3
+_GIBIBYTE = 1024**3
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +128,7 @@ def common_properties(defaults: RequestDefaults) -> list[th.Property[Any]]:
         th.Property(
             "spool_max_bytes",
             th.IntegerType(minimum=1024**2),
-            default=10 * GIBIBYTE,
+            default=10 * _GIBIBYTE,
             description="Bytes that the spool may take on disk.",
         ),
         th.Property(
@@ -222,19 +222,20 @@ def unknown_settings(config: Mapping[str, Any], known: Iterable[str]) -> list[st
 
 
 def plain_values(config: Mapping[str, Any]) -> dict[str, Any]:
-    """What a configuration sets, with numbers of Python in place of decimals, which the SDK makes of files.
+    """The settings that are set, with whole numbers as ``int``.
 
-    A setting that is null is not set: its default counts.
+    The SDK reads files with decimals, and JSON may say ``1e3``, which its schema takes for an integer. A
+    setting that is null is left out, so that its default counts.
     """
     return {
-        name: _plain(value) if isinstance(value, Decimal) else value
+        name: _plain(value) if isinstance(value, Decimal | float) else value
         for name, value in config.items()
         if value is not None
     }
 
 
-def _plain(value: Decimal) -> float:
-    return int(value) if value == value.to_integral_value() else float(value)
+def _plain(value: Decimal | float) -> float:
+    return int(value) if math.isfinite(value) and value % 1 == 0 else float(value)
 
 
 def with_builtin_settings(plugin: type[PluginBase]) -> dict[str, Any]:

@@ -8,8 +8,13 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from offgridflow_common.activity import USAGE, batch_of, normalise_unit
-from offgridflow_common.activity_mapping import ActivityMapping, activities, given_text, with_region_ids
+from offgridflow_common.activity import USAGE, import_batch_id, normalise_unit
+from offgridflow_common.activity_mapping import (
+    ActivityMapping,
+    activities,
+    empty_text_as_null,
+    with_region_ids,
+)
 from offgridflow_common.errors import ContractBroken
 
 if TYPE_CHECKING:
@@ -46,7 +51,7 @@ class UsageSource:
 
     Attributes:
         name: What activities name as their source.
-        payer: The column that tells whose bill a row is on.
+        payer: The provider's name of the column with the payer, for messages.
         required: The columns it cannot do without.
         optional: Other columns that are read.
         lines: From those columns to the rows that are usage, in the columns that usage is summed to; no text
@@ -79,7 +84,7 @@ def usage_groups(lines: pl.DataFrame, source: UsageSource, grain: str, about: st
     Raises:
         ContractBroken: Usage has no time, or an amount that is no number or has more than 26 digits.
     """
-    found = source.lines(lines.lazy().with_columns(given_text())).with_columns(
+    found = source.lines(lines.lazy().with_columns(empty_text_as_null())).with_columns(
         pl.col("period_start").dt.truncate(_interval(grain)),
         pl.col("quantity", "cost").cast(_EXACT),
         pl.lit(1, dtype=pl.Int64).alias("line_items"),
@@ -174,7 +179,7 @@ def usage_activities(  # noqa: PLR0913 - what, how it was found, from where, in 
             external_id=pl.format(
                 "{}/{}", pl.col("owner").fill_null(delivery.export.name), pl.lit(delivery.period)
             ),
-            import_batch_id=pl.lit(batch_of(retrieved_at, delivery.delivery_id)),
+            import_batch_id=pl.lit(import_batch_id(retrieved_at, delivery.delivery_id)),
         )
     )
     return activities(facts.filter(pl.col("quantity") >= 0), mapping)

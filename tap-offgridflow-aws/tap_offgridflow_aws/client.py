@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import threading
-from datetime import UTC, datetime
 from functools import cached_property
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -34,6 +33,7 @@ from tap_offgridflow_aws import error_codes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
+    from datetime import datetime
 
     from botocore.response import StreamingBody
 
@@ -181,7 +181,7 @@ class AwsClient:
         return self._pipeline.call(
             f"{service} {operation}",
             whole_answer,
-            lambda error: translate(error, asked, operation),
+            lambda error: translate(error, asked, operation, self._pipeline.clock.now()),
         )
 
     def _client(self, service: str) -> Any:  # noqa: ANN401 - boto3 makes its clients at run time
@@ -256,13 +256,14 @@ def _refuse_plain_http(service: str, url: str) -> None:
         )
 
 
-def translate(error: Exception, asked: str, operation: str) -> OffGridFlowError:
+def translate(error: Exception, asked: str, operation: str, now: datetime) -> OffGridFlowError:
     """Turn what boto3 raised into an error of ours.
 
     Args:
         error: What was raised.
         asked: What was asked, for the message.
         operation: The API operation.
+        now: When it was raised.
     """
     answer = getattr(error, "response", None) or {}
     code = answer.get("Error", {}).get("Code")
@@ -275,7 +276,7 @@ def translate(error: Exception, asked: str, operation: str) -> OffGridFlowError:
         do=error_codes.advice(found, code, getattr(error, "operation_name", operation)),
         code=code,
         request_id=metadata.get("RequestId"),
-        retry_after=_retry_after(metadata),
+        retry_after=_retry_after(metadata, now),
     )
 
 
@@ -289,9 +290,9 @@ def _kind(found: ErrorClass, code: str | None, metadata: dict[str, Any]) -> type
     return error_type(found)
 
 
-def _retry_after(metadata: dict[str, Any]) -> float | None:
+def _retry_after(metadata: dict[str, Any], now: datetime) -> float | None:
     value = metadata.get("HTTPHeaders", {}).get("retry-after")
-    return parse_retry_after(value, datetime.now(UTC)) if value else None
+    return parse_retry_after(value, now) if value else None
 
 
 def _method(operation: str) -> str:

@@ -41,10 +41,10 @@ _TRANSIENT = frozenset(
 CHANGED = frozenset({"PreconditionFailed", "412"})
 
 #: The clock of this machine and that of AWS disagree.
-CLOCK = frozenset({"RequestExpired", "RequestTimeTooSkewed"})
+_CLOCK = frozenset({"RequestExpired", "RequestTimeTooSkewed"})
 
 #: Temporary credentials have run out.
-EXPIRED = frozenset({"ExpiredToken", "ExpiredTokenException"})
+_EXPIRED = frozenset({"ExpiredToken", "ExpiredTokenException"})
 
 _CREDENTIALS = frozenset(
     {
@@ -82,7 +82,7 @@ REGION = frozenset(
 )
 
 #: The object lies in an archive and must be restored before it can be read.
-ARCHIVED = frozenset({"InvalidObjectState"})
+_ARCHIVED = frozenset({"InvalidObjectState"})
 
 _BAD_REQUEST = frozenset(
     {
@@ -110,8 +110,8 @@ _NOT_FOUND = frozenset(
 
 BY_CODE = {
     **dict.fromkeys(THROTTLED | _TRANSIENT | CHANGED, ErrorClass.TRANSIENT),
-    **dict.fromkeys(CLOCK | EXPIRED | _CREDENTIALS | DENIED, ErrorClass.AUTH),
-    **dict.fromkeys(REGION | ARCHIVED | _BAD_REQUEST, ErrorClass.BAD_REQUEST),
+    **dict.fromkeys(_CLOCK | _EXPIRED | _CREDENTIALS | DENIED, ErrorClass.AUTH),
+    **dict.fromkeys(REGION | _ARCHIVED | _BAD_REQUEST, ErrorClass.BAD_REQUEST),
     **dict.fromkeys(_NOT_FOUND, ErrorClass.NOT_FOUND),
 }
 
@@ -227,11 +227,14 @@ def advice(error_class: ErrorClass, code: str | None, operation: str) -> str:
 
 
 _ADVICE = (
-    (CLOCK, "set the clock of this machine: AWS accepts a difference of a few minutes only"),
-    (EXPIRED, "renew the session token, or set aws_assume_role_arn, whose credentials refresh by themselves"),
+    (_CLOCK, "set the clock of this machine: AWS accepts a difference of a few minutes only"),
+    (
+        _EXPIRED,
+        "renew the session token, or set aws_assume_role_arn, whose credentials refresh by themselves",
+    ),
     (DENIED, "allow {action} for this identity"),
     (REGION, "set aws_default_region to the region of the bucket"),
-    (ARCHIVED, "restore the object from its archive class, then run again"),
+    (_ARCHIVED, "restore the object from its archive class, then run again"),
     (frozenset({"NoSuchBucket"}), "check the bucket in the export's url"),
     (frozenset({"NoSuchKey", "404"}), "check the prefix and the export's name in its url"),
     (CHANGED, "the period is read again"),

@@ -22,7 +22,7 @@ from offgridflow_common.pagination import CursorPager
 from offgridflow_common.rate_limit import TokenBucket
 from tap_offgridflow_azure.connection import error_codes
 from tap_offgridflow_azure.connection.clouds import IMPACT_SCOPE, STORAGE_SCOPE
-from tap_offgridflow_azure.connection.failures import Wire, sign_in_error, storage_error
+from tap_offgridflow_azure.connection.failures import SignInExchange, sign_in_error, storage_error
 from tap_offgridflow_azure.connection.throttling import FIRST_PAUSE, LONGEST_PAUSE, CostManagementClient
 from tap_offgridflow_azure.connection.tokens import TokenAuth, TokenSource, claims_of
 
@@ -208,7 +208,7 @@ class _Credential:
 
     def __init__(self, settings: AzureSettings, clock: Clock) -> None:
         self._settings = settings
-        self._wire = Wire(clock)
+        self._wire = SignInExchange(clock)
         hooks = {"raw_request_hook": self._wire.asked, "raw_response_hook": self._wire.answered}
         try:
             self._credential = _CREDENTIALS[settings.auth_method](settings, {**_transport(settings), **hooks})

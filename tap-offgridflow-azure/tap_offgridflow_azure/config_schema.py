@@ -13,13 +13,13 @@ from tap_offgridflow_azure.connection.clouds import CLOUDS
 EXPORT_TYPES = ("focus", "actual", "amortized")
 
 #: How the tap can sign in.
-AUTH_METHODS = ("client_secret", "certificate", "workload_identity", "managed_identity", "cli", "default")
+_AUTH_METHODS = ("client_secret", "certificate", "workload_identity", "managed_identity", "cli", "default")
 
 #: What a row of ``carbon_emissions`` can be about.
-CARBON_CATEGORIES = ("Resource", "ResourceGroup", "ResourceType", "Location", "Subscription")
+_CARBON_CATEGORIES = ("Resource", "ResourceGroup", "ResourceType", "Location", "Subscription")
 
 #: Cost as it was billed, or with purchases spread over their term.
-COST_METRICS = ("ActualCost", "AmortizedCost")
+_COST_METRICS = ("ActualCost", "AmortizedCost")
 
 _DEFAULTS = RequestDefaults(rate_limit_per_second=3, rate_limit_capacity=60, request_timeout_seconds=45)
 
@@ -34,7 +34,7 @@ CONFIG_SCHEMA: dict[str, Any] = th.PropertiesList(
     th.Property(
         "auth_method",
         th.StringType,
-        allowed_values=list(AUTH_METHODS),
+        allowed_values=list(_AUTH_METHODS),
         description="How to sign in. Default: `client_secret` or `certificate` where one is set, else "
         "`default`, which tries what the environment offers.",
     ),
@@ -63,7 +63,7 @@ CONFIG_SCHEMA: dict[str, Any] = th.PropertiesList(
         "carbon_category",
         th.StringType,
         default="Resource",
-        allowed_values=list(CARBON_CATEGORIES),
+        allowed_values=list(_CARBON_CATEGORIES),
         description="What one row of `carbon_emissions` is about.",
     ),
     th.Property(
@@ -83,7 +83,7 @@ CONFIG_SCHEMA: dict[str, Any] = th.PropertiesList(
         "cost_metric",
         th.StringType,
         default="ActualCost",
-        allowed_values=list(COST_METRICS),
+        allowed_values=list(_COST_METRICS),
         description="Cost as it was billed, or with purchases spread over their term.",
     ),
     th.Property(

@@ -135,8 +135,8 @@ class _Layouts:
     def open(self, manifest: Manifest) -> Delivery:
         return self._of(manifest.export).open(manifest)
 
-    def is_newest(self, manifest: Manifest) -> bool:
-        return self._of(manifest.export).is_newest(manifest)
+    def is_known_newest(self, manifest: Manifest) -> bool:
+        return self._of(manifest.export).is_known_newest(manifest)
 
     def _of(self, export: Export) -> AzureLayout | ReportLayout:
         return self._reports() if export.type in _REPORTS else self._exports

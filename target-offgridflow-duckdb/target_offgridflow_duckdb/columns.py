@@ -89,6 +89,9 @@ def widest(present: str, coming: str) -> str:
         return present
     here, there = _integers_and_decimals(present), _integers_and_decimals(coming)
     if here and there:
+        if here == there:
+            # Of as many digits, a DECIMAL holds more than a type of integers.
+            return present if present.startswith("DECIMAL") else coming
         both = max(here[0], there[0]), max(here[1], there[1])
         return {here: present, there: coming}.get(both, _decimal(sum(both), both[1]))
     if (here or present in _FLOATS) and (there or coming in _FLOATS):

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
     from singer_sdk.sinks import Sink
 
-_SECRET: Final = re.compile(r"token|secret|password|access_?key|account_?key|sas_?key", re.IGNORECASE)
+_SECRET: Final = re.compile(r"(token|secret|password|(access|account|api|sas|secret)_?key)s?$", re.IGNORECASE)
 
 
 class TargetOffgridflowDuckdb(LoadingTarget):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import string
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import boto3.exceptions
@@ -198,7 +199,7 @@ def raised(name: str) -> Exception:
 
 
 def of(error: Exception, operation: str = "GetObject") -> OffGridFlowError:
-    return translate(error, "reading s3://bucket/key", operation)
+    return translate(error, "reading s3://bucket/key", operation, datetime.now(UTC))
 
 
 @pytest.mark.parametrize(("code", "expected"), CODES.items())

@@ -118,7 +118,7 @@ def test_a_delivery_that_nobody_reads_and_that_is_replaced_keeps_no_other_from_b
     bench.aws.proxy.inject(change, f"*{old.manifest_key}*")
     first = bench.read(select=["deliveries"])
     assert told(first) == {PERIOD: None}
-    assert "2026-08 is told by the next run: " in first.stderr
+    assert "2026-08 is left to the next run: " in first.stderr
     second = bench.read(first.state, select=["deliveries"])
     assert told(second) == {"2026-08": None}
 

@@ -5,7 +5,11 @@ from __future__ import annotations
 import polars as pl
 import pytest
 
-from tap_offgridflow_azure.activities.blocks import quantity_in_units, size_of_block, unit_in_block
+from tap_offgridflow_azure.activities.pricing_blocks import (
+    pricing_block_size,
+    pricing_unit,
+    quantity_in_units,
+)
 
 
 def in_units(quantity: float, unit: str | None, cost: float, *prices: float | None) -> float:
@@ -13,7 +17,7 @@ def in_units(quantity: float, unit: str | None, cost: float, *prices: float | No
         {"quantity": [quantity], "unit": [unit], "cost": [cost], "price": [prices[0]], "other": [prices[-1]]},
         schema_overrides={"unit": pl.String, "price": pl.Float64, "other": pl.Float64},
     )
-    size = size_of_block(pl.col("unit"))
+    size = pricing_block_size(pl.col("unit"))
     expression = quantity_in_units(
         pl.col("quantity"), size, pl.col("cost"), (pl.col("price"), pl.col("other"))
     )
@@ -50,7 +54,7 @@ def in_units(quantity: float, unit: str | None, cost: float, *prices: float | No
 )
 def test_the_unit_of_a_block_is_what_is_in_it(unit: str | None, expected: str | None) -> None:
     units = pl.DataFrame({"unit": [unit]}, schema={"unit": pl.String})
-    assert units.select(unit_in_block(pl.col("unit"))).item() == expected
+    assert units.select(pricing_unit(pl.col("unit"))).item() == expected
 
 
 def test_a_row_whose_price_is_for_its_quantity_counts_blocks() -> None:

@@ -171,6 +171,17 @@ def test_a_setting_that_is_null_has_its_default() -> None:
     assert settings == unset
 
 
+@pytest.mark.parametrize(
+    ("text", "expected"), [("null", 10_000), ("1e3", 1000), ("1000.0", 1000), ("1000", 1000)]
+)
+def test_a_number_in_a_variable_is_one_of_python(
+    text: str, expected: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TAP_TINY_MAX_PAGES", text)
+    found = TinyTap(config={}, parse_env_config=True).settings.max_pages
+    assert (found, type(found)) == (expected, int)
+
+
 @pytest.mark.parametrize("rate", [float("nan"), Decimal("NaN")])
 def test_a_rate_that_is_no_number_is_refused(rate: float | Decimal) -> None:
     with pytest.raises(ConfigValidationError, match="rate_limit_per_second"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+from datetime import UTC, datetime
 from functools import cache
 from importlib import resources
 from pathlib import Path
@@ -79,7 +80,7 @@ def _answers_of_aws(code: str | None) -> Iterator[str]:
     for operation in ACTIONS:
         error = ClientError(said, operation) if code else NoCredentialsError()
         for asked in ("listing s3://bucket/key/", "reading s3://bucket/key", f"{operation} for 2026-09"):
-            yield str(translate(error, asked, operation))
+            yield str(translate(error, asked, operation, datetime.now(UTC)))
 
 
 def _stands_in_the_code(text: str) -> bool:

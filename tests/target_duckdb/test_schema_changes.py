@@ -31,6 +31,7 @@ CENTS = {"type": "number", "multipleOf": 0.01}
 MILLS = {"type": "number", "multipleOf": 0.001}
 LONG = {"type": "string", "format": "singer.decimal", "precision": 38, "scale": 2}
 ANY_DECIMAL = {"type": "string", "format": "singer.decimal"}
+WHOLE = {"type": "string", "format": "singer.decimal", "precision": 19, "scale": 0}
 PRECISE = {"type": "string", "format": "singer.decimal", "precision": 38, "scale": 10}
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
@@ -64,6 +65,18 @@ def spelled(key: int, value: str) -> bytes:
             (DATE, "2026-01-01"),
             "TIMESTAMP WITH TIME ZONE",
             [NOON, datetime(2026, 1, 1, tzinfo=UTC)],
+        ),
+        (
+            (WHOLE, "9999999999999999999"),
+            (INTEGER, 7),
+            "DECIMAL(19,0)",
+            [Decimal(9999999999999999999), Decimal(7)],
+        ),
+        (
+            (INTEGER, 7),
+            (WHOLE, "9999999999999999999"),
+            "DECIMAL(19,0)",
+            [Decimal(7), Decimal(9999999999999999999)],
         ),
         ((INTEGER, 1), (TEXT, "x"), "VARCHAR", ["1", "x"]),
         ((TEXT, "x"), (INTEGER, 1), "VARCHAR", ["x", "1"]),

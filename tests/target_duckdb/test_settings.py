@@ -133,6 +133,12 @@ def test_the_token_of_motherduck_is_never_shown(
     assert "opening md:db" in said or "Config validation failed" in said
 
 
+def test_what_only_sounds_like_a_secret_is_shown(tmp_path: Path) -> None:
+    nowhere = tmp_path / "nowhere" / "x.duckdb"
+    said = run(tmp_path, {"path": str(nowhere)}, {"SECRETS_DIR": str(tmp_path), "TOKEN_CHECKS": "nowhere"})
+    assert str(nowhere) in said
+
+
 def test_motherduck_is_asked_for_by_path_with_the_token(
     monkeypatch: pytest.MonkeyPatch, loader: Loader
 ) -> None:

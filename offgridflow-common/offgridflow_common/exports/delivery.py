@@ -125,16 +125,16 @@ class Layout(Protocol):
         """
         ...
 
-    def is_newest(self, manifest: Manifest) -> bool:
-        """Whether a manifest is seen to be the newest of its period still, without listing the whole export.
+    def is_known_newest(self, manifest: Manifest) -> bool:
+        """Whether a cheap look shows that a manifest is still the newest of its period.
 
-        If not, the export is listed to find out.
+        False is "not known": the whole export is then listed again.
         """
         ...
 
 
 def is_as_listed(manifest: Manifest) -> bool:
-    """Whether the object that a manifest is has not changed since it was listed."""
+    """Whether a manifest's object is unchanged since it was listed."""
     info = manifest.info
     found = manifest.export.store.list(info.key)
     return any(other.key == info.key and other.etag == info.etag for other in found)
@@ -199,7 +199,7 @@ class Deliveries:
         Raises:
             NotFoundError: The period has no manifest any more.
         """
-        if self._layout.is_newest(manifest):
+        if self._layout.is_known_newest(manifest):
             return manifest
         self._listings.pop(manifest.export.name, None)
         for current in self.manifests(manifest.export):

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from offgridflow_common.columns import Column
 
 #: The columns of FOCUS 1.0 and 1.2, in snake_case.
-FOCUS_COLUMNS = read_columns("offgridflow_common", "data/focus_columns.csv")
+_FOCUS_COLUMNS = read_columns("offgridflow_common", "data/focus_columns.csv")
 
 #: Without these a row means nothing.
 _REQUIRED = frozenset({"billed_cost", "billing_currency", "charge_category", "charge_period_start"})
@@ -26,6 +26,6 @@ def focus_table(provider_columns: tuple[Column, ...]) -> Table:
     Args:
         provider_columns: The provider's own columns, which begin with ``x_``.
     """
-    columns = (*FOCUS_COLUMNS, *provider_columns)
+    columns = (*_FOCUS_COLUMNS, *provider_columns)
     names = {squashed(column.name): column.name for column in columns}
     return Table(columns=columns, required=_REQUIRED, rename=lambda name: names.get(squashed(name), name))

@@ -197,14 +197,16 @@ class ActivitiesStream(OffGridFlowStream[ExportTapT], abc.ABC):
         label = delivery.manifest.label
         found = merge_groups(usage_groups(block, source, grain, label) for block in blocks)
         if found is None:
-            reading.notes |= self._payers.notes(delivery.manifest, (), (), taken, self.tap.started_at)
+            reading.notes |= self._payers.to_remember(delivery.manifest, (), (), taken, self.tap.started_at)
             return
         self._warn_of_unknown_payers(found, delivery)
         names = (pl.col("payer_id"), pl.format("{}/{}", "payer_id", "account_id"))
         groups = self.leave_out(with_owners(found), names, taken, delivery)
         share = groups["owner"].unique()
         payers = found["payer_id"].unique()
-        reading.notes |= self._payers.notes(delivery.manifest, share, payers, taken, self.tap.started_at)
+        reading.notes |= self._payers.to_remember(
+            delivery.manifest, share, payers, taken, self.tap.started_at
+        )
         if negative := groups.filter(pl.col("quantity") < 0).height:
             self.logger.warning(
                 "%s: %d of %d groups of usage are negative in sum and make no activity",

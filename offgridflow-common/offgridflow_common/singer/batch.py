@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 #: Rows and values of a file, unless the user asks for fewer or more: a wide table needs memory.
-DEFAULT_BATCH_ROWS = 50_000
+_DEFAULT_BATCH_ROWS = 50_000
 _DEFAULT_BATCH_VALUES = 2_500_000
 #: Of lines of JSON, which carry the name of each value with it; as they are, they take more memory.
 _DEFAULT_BATCH_VALUES_OF_LINES = 500_000
@@ -136,7 +136,7 @@ def batch_rows(config: Mapping[str, Any], columns: int) -> int:
         values = _DEFAULT_BATCH_VALUES_OF_GZIPPED_LINES
     else:
         values = _DEFAULT_BATCH_VALUES_OF_LINES
-    asked = batch_config.get("batch_size") or min(DEFAULT_BATCH_ROWS, values // max(columns, 1))
+    asked = batch_config.get("batch_size") or min(_DEFAULT_BATCH_ROWS, values // max(columns, 1))
     return min(asked, _MOST_BATCH_ROWS)
 
 

@@ -79,17 +79,17 @@ class Bookmarks:
         self, delivery: Delivery, rows: int | None, notes: Mapping[str, Any] = MappingProxyType({})
     ) -> None:
         """Remember that all rows of a delivery are out, and how large it was."""
-        self.mark_told(delivery.manifest, {**size_of(delivery), "rows": rows, **notes})
+        self.mark_done(delivery.manifest, {**size_of(delivery), "rows": rows, **notes})
 
-    def mark_told(self, manifest: Manifest, told: Mapping[str, Any]) -> None:
-        """Remember what is known of a delivery that is done with, in place of what was known before."""
+    def mark_done(self, manifest: Manifest, values: Mapping[str, Any]) -> None:
+        """Remember that a delivery is done with, and these values, in place of what was remembered before."""
         self._put(
             _context(manifest),
             {
                 "replication_key": "delivered_at",
                 "replication_key_value": iso_text(manifest.info.modified),
                 "manifest_etag": manifest.info.etag,
-                **told,
+                **values,
             },
         )
 

@@ -40,7 +40,7 @@ class DeliveriesStream(OffGridFlowStream[ExportTap]):
     )
 
     def feeds(self) -> Iterable[Callable[[], Iterator[Partition]]]:
-        """Each export by itself: one that cannot be listed keeps no other from being told."""
+        """Each export by itself: one that cannot be listed keeps no other from being reported."""
         exports = self.tap.deliveries.exports
         if not exports:
             self.log("skipped: no export is configured")
@@ -55,8 +55,8 @@ class DeliveriesStream(OffGridFlowStream[ExportTap]):
             and (readings := self._readings(manifest)) is not None
         ]
         for manifest, readings in sorted(ready, key=lambda item: item[0].info.modified):
-            if told := self._told(manifest, readings):
-                yield self._partition(manifest, told)
+            if summary := self._summary(manifest, readings):
+                yield self._partition(manifest, summary)
 
     def _readings(self, manifest: Manifest) -> list[Mapping[str, Any]] | None:
         """What the selected streams have read of a delivery; None if one of them is not done."""
@@ -66,35 +66,35 @@ class DeliveriesStream(OffGridFlowStream[ExportTap]):
             return None
         return [reading for reading in readings if reading is not None]
 
-    def _told(self, manifest: Manifest, readings: Sequence[Mapping[str, Any]]) -> Mapping[str, Any] | None:
-        """What is told of a delivery: what it was when it was read; None of one that just changes.
+    def _summary(self, manifest: Manifest, readings: Sequence[Mapping[str, Any]]) -> Mapping[str, Any] | None:
+        """The id, files, bytes and rows of a delivery; None while it is being replaced.
 
-        One that nobody reads is opened for it, and one that was read before that was remembered.
+        The size is that of the time of reading. The delivery is opened only if no stream remembers its size.
         """
         size = next((reading for reading in readings if "files" in reading), None)
         if size is None:
             try:
                 size = size_of(self.tap.deliveries.open(manifest))
             except (SourceChanged, DeliveryUnderWay) as error:
-                self.log("%s is told by the next run: %s", manifest.label, error.got)
+                self.log("%s is left to the next run: %s", manifest.label, error.got)
                 return None
         rows = max((reading["rows"] for reading in readings), default=None)
         return {name: size[name] for name in ("delivery_id", "files", "bytes")} | {"rows": rows}
 
-    def _partition(self, manifest: Manifest, told: Mapping[str, Any]) -> Partition:
+    def _partition(self, manifest: Manifest, summary: Mapping[str, Any]) -> Partition:
         return Partition(
             label=manifest.label,
-            blocks=lambda: iter([self._row(manifest, told)]),
-            acknowledge=lambda _: self.bookmarks.mark_told(manifest, told),
+            blocks=lambda: iter([self._row(manifest, summary)]),
+            acknowledge=lambda _: self.bookmarks.mark_done(manifest, summary),
         )
 
-    def _row(self, manifest: Manifest, told: Mapping[str, Any]) -> pl.DataFrame:
+    def _row(self, manifest: Manifest, summary: Mapping[str, Any]) -> pl.DataFrame:
         values = {
             "export_name": manifest.export.name,
             "export_type": manifest.export.type,
             "billing_period": manifest.period,
             "delivered_at": manifest.info.modified,
             "model_version": manifest.model_version,
-            **told,
+            **summary,
         }
         return pl.DataFrame([values], schema=polars_schema(self.columns)).select(self.wanted)

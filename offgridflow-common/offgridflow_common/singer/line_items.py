@@ -34,7 +34,7 @@ PLACE = (
 )
 
 #: What a table does not know, by the source's column name.
-UNKNOWN_COLUMNS = Column(EXTRA, Kind.OBJECT, "Columns that this version of the tap does not know.")
+_UNKNOWN_COLUMNS = Column(EXTRA, Kind.OBJECT, "Columns that this version of the tap does not know.")
 
 
 class LineItemStream(OffGridFlowStream[ExportTap]):
@@ -55,7 +55,7 @@ class LineItemStream(OffGridFlowStream[ExportTap]):
         """Derive the stream's columns from its tables."""
         super().__init_subclass__()
         cls.export_types = frozenset(cls.tables)
-        cls.columns = (*PLACE, *next(iter(cls.tables.values())).columns, UNKNOWN_COLUMNS)
+        cls.columns = (*PLACE, *next(iter(cls.tables.values())).columns, _UNKNOWN_COLUMNS)
 
     def reads(self, manifest: Manifest) -> bool:
         """Whether the delivery of a manifest is one that this stream reads."""

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from offgridflow_common.singer.bookmarks import Bookmarks
 
 #: A delivery that is replaced while it is read is read again this often; then the run gives up on it.
-RESTARTS = 2
+_RESTARTS = 2
 
 
 @runtime_checkable
@@ -183,7 +183,7 @@ def _partition(  # noqa: PLR0913 - as above, for one of them
 
     def blocks() -> Iterator[pl.DataFrame]:
         current = manifest
-        for restart in range(RESTARTS + 1):
+        for restart in range(_RESTARTS + 1):
             if restart:
                 logger.warning("%s changed while it was read; reading it again", current.label)
             rows, files = bookmarks.partial_reading_of(current)
@@ -204,7 +204,7 @@ def _partition(  # noqa: PLR0913 - as above, for one of them
             current = newest
         raise change or SourceChanged(
             asked=f"reading {manifest.label}",
-            got=f"a new delivery during each of {RESTARTS + 1} attempts",
+            got=f"a new delivery during each of {_RESTARTS + 1} attempts",
             do="run again when the provider has finished delivering; nothing of the period counts as read",
         )
 

@@ -1,9 +1,9 @@
-"""Whose facts of a month come from which export, where several have them: from the first one that has them.
+"""Which export an account's facts of a month come from, where several exports have them.
 
-An export's share of a month is remembered with its delivery: whose facts were taken from it, now and from
-deliveries before, and what other exports had taken before. A name is a payer, or ``payer/account`` where an
-export has one member of an organisation only. Exports are added, removed and restated; a delivery is read
-again as soon as its share is another one.
+The first export that has a payer's month supplies it. With each delivery, the stream's state remembers the
+share that was taken from it, now and by earlier deliveries, and what exports before it had taken. A name in a
+share is a payer, or ``payer/account`` where an export holds one member of an organisation only. Exports are
+added, removed and restated: a delivery is read again as soon as its share differs.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from offgridflow_common.exports.delivery import Manifest
     from offgridflow_common.singer.bookmarks import Bookmarks
 
-_BESIDE = "taken_by_others"
-_ONCE = "taken_before"
+_TAKEN_BY_OTHERS = "taken_by_others"
+_TAKEN_BEFORE = "taken_before"
 _READ_AT = "read_at"
 
 
@@ -32,17 +32,17 @@ class Shares:
 
     Args:
         bookmarks: Where they are remembered.
-        note: What the names of a share are remembered as.
+        state_key: What the names of a share are called in state.
     """
 
     bookmarks: Bookmarks
-    note: str
+    state_key: str
 
     def taken(self, before: Iterable[Mapping[str, Any]]) -> set[str]:
         """All names in what is remembered of some exports."""
-        return {name for entry in before for name in entry.get(self.note, ())}
+        return {name for entry in before for name in entry.get(self.state_key, ())}
 
-    def notes(
+    def to_remember(
         self,
         manifest: Manifest,
         share: Iterable[str | None],
@@ -62,9 +62,11 @@ class Shares:
         payers = {_payer(name) for name in found if name}
         names = {name for name in share if name}
         return {
-            self.note: sorted(names),
-            _ONCE: {name: at for name, at in self._takings(self.bookmarks.of(manifest)) if name not in names},
-            _BESIDE: sorted(name for name in taken if _payer(name) in payers),
+            self.state_key: sorted(names),
+            _TAKEN_BEFORE: {
+                name: at for name, at in self._takings(self.bookmarks.of(manifest)) if name not in names
+            },
+            _TAKEN_BY_OTHERS: sorted(name for name in taken if _payer(name) in payers),
             _READ_AT: iso_text(read_at),
         }
 
@@ -78,11 +80,11 @@ class Shares:
         entry = self.bookmarks.reading_of(manifest)
         if entry is None:
             return False
-        if self.note not in entry:
+        if self.state_key not in entry:
             return True
-        payers = {_payer(name) for name in (*entry[self.note], *entry.get(_BESIDE, ()))}
+        payers = {_payer(name) for name in (*entry[self.state_key], *entry.get(_TAKEN_BY_OTHERS, ()))}
         taken = {name for name in self.taken(before) if _payer(name) in payers}
-        return taken != set(entry.get(_BESIDE, ())) or self._was_taken_since(entry, manifest.period)
+        return taken != set(entry.get(_TAKEN_BY_OTHERS, ())) or self._was_taken_since(entry, manifest.period)
 
     def _was_taken_since(self, entry: Mapping[str, Any], period: str) -> bool:
         """Whether an export that counts later, or no longer is configured, has taken some of a share."""
@@ -91,13 +93,13 @@ class Shares:
             for other in self.bookmarks.of_period(period)
             for theirs, taken_at in self._takings(other)
             if taken_at > entry.get(_READ_AT, "")
-            for mine in entry[self.note]
+            for mine in entry[self.state_key]
         )
 
     def _takings(self, entry: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         """Whose facts were ever taken from an export, and when for the last time."""
-        yield from entry.get(_ONCE, {}).items()
-        yield from ((name, entry.get(_READ_AT, "")) for name in entry.get(self.note, ()))
+        yield from entry.get(_TAKEN_BEFORE, {}).items()
+        yield from ((name, entry.get(_READ_AT, "")) for name in entry.get(self.state_key, ()))
 
 
 def _payer(name: str) -> str:
@@ -105,9 +107,9 @@ def _payer(name: str) -> str:
 
 
 def _overlaps(mine: str, theirs: str, my_entry: Mapping[str, Any], their_entry: Mapping[str, Any]) -> bool:
-    """Whether two shares have an account in common; a payer's has not what was left to others."""
+    """Whether two shares have an account in common. A payer's share excludes what was left to others."""
     if mine == theirs:
         return True
     if mine == _payer(theirs):
-        return theirs not in my_entry.get(_BESIDE, ())
-    return theirs == _payer(mine) and mine not in their_entry.get(_BESIDE, ())
+        return theirs not in my_entry.get(_TAKEN_BY_OTHERS, ())
+    return theirs == _payer(mine) and mine not in their_entry.get(_TAKEN_BY_OTHERS, ())

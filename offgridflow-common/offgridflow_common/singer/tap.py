@@ -74,9 +74,10 @@ class OffGridFlowTap(Tap, abc.ABC):
         Raises:
             ConfigValidationError: A setting is unknown, wrong, or does not go with another.
         """
-        config = plain_values(config or {})
+        given = dict(config or {})
         if parse_env_config:
-            config |= self._settings_in_environment()
+            given |= self._settings_in_environment()
+        config = plain_values(given)
         register_secrets(self._secrets_in(config))
         install_log_redaction()
         install_log_context()

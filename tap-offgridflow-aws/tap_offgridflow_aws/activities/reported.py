@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from offgridflow_common.activity import BOTH, LOCATION_BASED, MARKET_BASED, USAGE, batch_of
+from offgridflow_common.activity import BOTH, LOCATION_BASED, MARKET_BASED, USAGE, import_batch_id
 from offgridflow_common.activity_mapping import ActivityMapping, activities, with_region_ids
 from offgridflow_common.emissions import reported_emissions, scope_facts
 from tap_offgridflow_aws.reports import EMISSIONS as EMISSIONS_REPORT
@@ -55,7 +55,7 @@ def emission_activities(rows: pl.DataFrame, mapping: ActivityMapping, retrieved_
     ).with_columns(
         source=pl.lit(EMISSIONS_REPORT.source),
         service_code=pl.col("service"),
-        import_batch_id=pl.lit(batch_of(retrieved_at)),
+        import_batch_id=pl.lit(import_batch_id(retrieved_at)),
     )
     return reported_emissions(facts, mapping)
 
@@ -81,14 +81,14 @@ def carbon_export_activities(
         mapping: The mappers.
         retrieved_at: When the run began; it names the batch.
     """
-    told = rows.with_columns(
+    prepared = rows.with_columns(
         pl.col("usage_period_start").dt.truncate("1mo").alias("period_start"),
         pl.col("model_version").fill_null(delivery.manifest.model_version),
         pl.coalesce("region_code", "location").alias("region"),
     )
     facts = pl.concat(
         scope_facts(
-            told,
+            prepared,
             f"total_{scope}_emissions_value",
             pl.col(f"total_{scope}_emissions_unit").fill_null(EMISSIONS_REPORT.unit),
             number,
@@ -109,7 +109,7 @@ def carbon_export_activities(
             account_id=pl.col("usage_account_id"),
             service_code=pl.col("product_code"),
             period_end=pl.col("period_start").dt.offset_by("1mo"),
-            import_batch_id=pl.lit(batch_of(retrieved_at, delivery.delivery_id)),
+            import_batch_id=pl.lit(import_batch_id(retrieved_at, delivery.delivery_id)),
         ),
         mapping,
     )
@@ -135,6 +135,6 @@ def water_activities(rows: pl.DataFrame, mapping: ActivityMapping, retrieved_at:
         usage_type=pl.lit(None, dtype=pl.String),
         data_quality=pl.lit("estimated"),
         external_id=pl.format("{}/{}", "account_id", pl.col("period_start").dt.strftime("%Y")),
-        import_batch_id=pl.lit(batch_of(retrieved_at)),
+        import_batch_id=pl.lit(import_batch_id(retrieved_at)),
     )
     return activities(facts, mapping)

@@ -11,7 +11,7 @@ from offgridflow_common.activity_mapping import ActivityMapping, with_region_ids
 from offgridflow_common.usage import UsageSource
 
 #: The line item types that are physical usage; all others are money only.
-PHYSICAL_USAGE = ("Usage", "DiscountedUsage", "SavingsPlanCoveredUsage")
+_PHYSICAL_USAGE = ("Usage", "DiscountedUsage", "SavingsPlanCoveredUsage")
 
 #: Usage types that repeat usage of other lines. A capacity reservation is free: its used and its unused part
 #: have lines of their own (AWS, "Capacity Reservation pricing and billing"). Split cost allocation repeats an
@@ -28,9 +28,9 @@ _EDGE_SERVICES = frozenset({"AmazonCloudFront", "Amazon CloudFront"})
 
 
 def _cur_lines(lines: pl.LazyFrame) -> pl.LazyFrame:
-    is_usage = pl.col("line_item_line_item_type").is_in(PHYSICAL_USAGE)
+    is_usage = pl.col("line_item_line_item_type").is_in(_PHYSICAL_USAGE)
     is_whole = pl.col("split_line_item_parent_resource_id").is_null()
-    return lines.filter(is_usage & is_whole & _is_told_once("line_item_usage_type")).select(
+    return lines.filter(is_usage & is_whole & _is_counted_once("line_item_usage_type")).select(
         pl.col("line_item_usage_start_date").alias("period_start"),
         pl.col("bill_payer_account_id").alias("payer_id"),
         pl.col("line_item_usage_account_id").alias("account_id"),
@@ -50,7 +50,7 @@ def _cur_lines(lines: pl.LazyFrame) -> pl.LazyFrame:
 
 def _focus_lines(lines: pl.LazyFrame) -> pl.LazyFrame:
     is_usage = (pl.col("charge_category") == "Usage") & pl.col("consumed_quantity").is_not_null()
-    return lines.filter(is_usage & _is_told_once("x_usage_type", "sku_meter")).select(
+    return lines.filter(is_usage & _is_counted_once("x_usage_type", "sku_meter")).select(
         pl.col("charge_period_start").alias("period_start"),
         pl.col("billing_account_id").alias("payer_id"),
         pl.col("sub_account_id").alias("account_id"),
@@ -66,8 +66,8 @@ def _focus_lines(lines: pl.LazyFrame) -> pl.LazyFrame:
     )
 
 
-def _is_told_once(*usage_types: str) -> pl.Expr:
-    """Whether no other line tells the same usage, by the first of these columns that is given."""
+def _is_counted_once(*usage_types: str) -> pl.Expr:
+    """Whether a line is the only one for its usage, by the first of these columns that has a value."""
     return ~pl.coalesce(usage_types).str.contains_any(_REPEATED).fill_null(value=False)
 
 

@@ -11,13 +11,13 @@ from offgridflow_common.errors import DeliveryUnderWay, NotFoundError
 from offgridflow_common.exports.delivery import Delivery, Export, Manifest, is_as_listed
 from offgridflow_common.exports.manifest_json import parse_manifest, texts_of
 from offgridflow_common.months import month_start
-from tap_offgridflow_aws.exports.forms import DATA_EXPORT, form_of
+from tap_offgridflow_aws.exports.key_layouts import DATA_EXPORT, key_layout_of
 from tap_offgridflow_aws.exports.without_manifest import (
-    files_of_made_up,
-    is_made_up,
-    made_up_manifests,
+    files_of_inferred,
+    inferred_manifests,
+    is_inferred,
+    months_after_without_manifest,
     months_before_without_manifest,
-    months_behind_without_manifest,
 )
 
 if TYPE_CHECKING:
@@ -51,15 +51,15 @@ class AwsLayout:
 
     def manifests(self, export: Export) -> Iterator[Manifest]:
         """The newest manifest of each period and model version, oldest first."""
-        form = form_of(export)
+        layout = key_layout_of(export)
         newest: dict[tuple[str, str], Manifest] = {}
         with_data: dict[str, datetime] = {}
         found_any = False
-        for info in export.store.list(f"{export.prefix}/{form.manifest_folder}"):
+        for info in export.store.list(f"{export.prefix}/{layout.manifest_folder}"):
             found_any = True
-            manifest = form.manifest(export, info)
+            manifest = layout.manifest(export, info)
             if manifest is None:
-                if month := form.data_month(export, info):
+                if month := layout.data_month(export, info):
                     with_data[month] = min(with_data.get(month, info.modified), info.modified)
                 continue
             key = (manifest.period, manifest.model_version or "")
@@ -76,28 +76,30 @@ class AwsLayout:
                 do="check the name and the type of the export, and copy its manifests, too",
             )
         else:
-            yield from made_up_manifests(export)
+            yield from inferred_manifests(export)
 
     def open(self, manifest: Manifest) -> Delivery:
         """Read a manifest and find its data files in the bucket that was configured."""
-        if is_made_up(manifest):
-            return Delivery(manifest, manifest.info.etag, None, files_of_made_up(manifest))
+        if is_inferred(manifest):
+            return Delivery(manifest, manifest.info.etag, None, files_of_inferred(manifest))
         where = manifest.export.store.uri(manifest.info.key)
         content = parse_manifest(manifest.export.store.read(manifest.info), where)
-        form = form_of(manifest.export)
-        keys = [form.data_key(manifest, name, where) for name in texts_of(content, form.files, where)]
+        layout = key_layout_of(manifest.export)
+        keys = [
+            layout.data_key(manifest, name, where) for name in texts_of(content, layout.files_member, where)
+        ]
         files = tuple(_find(manifest.export, keys, where))
         self._refuse_under_way(manifest, files)
         return Delivery(
             manifest=manifest,
-            delivery_id=form.delivery_id(manifest, content, where),
-            columns=form.columns(content, where),
+            delivery_id=layout.delivery_id(manifest, content, where),
+            columns=layout.columns(content, where),
             files=files,
         )
 
-    def is_newest(self, manifest: Manifest) -> bool:
+    def is_known_newest(self, manifest: Manifest) -> bool:
         """Whether the manifest, which each delivery overwrites, is as it was listed."""
-        return not is_made_up(manifest) and is_as_listed(manifest)
+        return not is_inferred(manifest) and is_as_listed(manifest)
 
     def _warn_of_months_left_out(
         self, export: Export, manifests: list[Manifest], with_data: Mapping[str, datetime]
@@ -121,9 +123,9 @@ class AwsLayout:
             # The first delivery of a new month may be under way.
             if month < manifests[-1].period or now - begun_at >= _UNDER_WAY
         }
-        if form_of(export) is DATA_EXPORT:
+        if key_layout_of(export) is DATA_EXPORT:
             months |= months_before_without_manifest(manifests[-1], listed, self._since)
-            months |= months_behind_without_manifest(manifests[-1], self._until, now - _UNDER_WAY)
+            months |= months_after_without_manifest(manifests[-1], self._until, now - _UNDER_WAY)
         if months:
             _LOGGER.warning(
                 "export '%s' at %s has data files, but no manifest, of %s: these months are left out until "

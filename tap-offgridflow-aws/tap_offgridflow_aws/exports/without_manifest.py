@@ -1,6 +1,6 @@
 """Data without manifests: aggregation buckets into which only the data folders are replicated.
 
-If an export has none at all, what they would say is made up from a listing: of each period the files of the
+If an export has none at all, what they would say is inferred from a listing: of each period the files of the
 newest execution, or, where deliveries overwrite each other, all files that are not empty. That is a fallback:
 a listing cannot tell whether a delivery is complete. If some periods have manifests, the others are left out.
 """
@@ -33,13 +33,13 @@ _FILE = re.compile(r"[^/]+\.(?:csv\.gz|csv|parquet)")
 _EXECUTION = re.compile(r"\d{4}-\d{2}-\d{2}T[\d:.]+Z")
 
 
-def is_made_up(manifest: Manifest) -> bool:
-    """Whether a manifest was made up from a listing; its key is then the folder of the files."""
+def is_inferred(manifest: Manifest) -> bool:
+    """Whether a manifest was inferred from a listing; its key is then the folder of the files."""
     return manifest.info.key.endswith("/")
 
 
-def made_up_manifests(export: Export) -> Iterator[Manifest]:
-    """A made-up manifest for each period of an export that has data files but no manifest.
+def inferred_manifests(export: Export) -> Iterator[Manifest]:
+    """An inferred manifest for each period of an export that has data files but no manifest.
 
     Raises:
         NotFoundError: There are no data files either.
@@ -91,8 +91,8 @@ def months_before_without_manifest(newest: Manifest, listed: AbstractSet[str], s
     return found
 
 
-def months_behind_without_manifest(newest: Manifest, until: datetime, settled: datetime) -> set[str]:
-    """The same of the months behind the newest manifest, up to the first one without data.
+def months_after_without_manifest(newest: Manifest, until: datetime, settled: datetime) -> set[str]:
+    """Months after the newest manifest with data files but no manifest, up to the first one without data.
 
     Args:
         newest: The export's newest manifest.
@@ -118,8 +118,8 @@ def _data_like(manifest: Manifest, month: str) -> Iterator[ObjectInfo]:
         yield from (info for info in export.store.list(spelt) if info.size)
 
 
-def files_of_made_up(manifest: Manifest) -> tuple[ObjectInfo, ...]:
-    """The data files that a made-up manifest stands for."""
+def files_of_inferred(manifest: Manifest) -> tuple[ObjectInfo, ...]:
+    """The data files that an inferred manifest stands for."""
     folder = manifest.info.key
     listed = manifest.export.store.list(folder)
     return tuple(info for info in listed if info.size and _FILE.fullmatch(info.key.removeprefix(folder)))

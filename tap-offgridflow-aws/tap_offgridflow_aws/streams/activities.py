@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from offgridflow_common.activity_mapping import given_text
+from offgridflow_common.activity_mapping import empty_text_as_null
 from offgridflow_common.errors import OffGridFlowError
 from offgridflow_common.singer.activities import ActivitiesStream
 from offgridflow_common.singer.periods import version_key
@@ -128,23 +128,25 @@ class AwsActivitiesStream(ActivitiesStream[AwsTap]):
 
     def _exported_emissions(self, delivery: Delivery, reading: Reading) -> Iterator[pl.DataFrame]:
         taken = self._accounts.taken(self._before(delivery.manifest))
-        reading.notes |= self._accounts.notes(delivery.manifest, (), (), taken, self.tap.started_at)
+        reading.notes |= self._accounts.to_remember(delivery.manifest, (), (), taken, self.tap.started_at)
         blocks = list(self.blocks(delivery, CARBON_EXPORT, CARBON_EXPORT_COLUMNS, reading))
         if not blocks:
             return
-        told = pl.concat(blocks).with_columns(given_text())
-        if not has_scopes(told):
+        rows = pl.concat(blocks).with_columns(empty_text_as_null())
+        if not has_scopes(rows):
             self.logger.warning(
                 "%s has no emissions by scope, as exports of before October 2025 have none: no activities "
                 "are made of it; create the carbon export anew to have them",
                 delivery.manifest.label,
             )
             return
-        accounts = told["usage_account_id"].unique()
-        rows = self.leave_out(told, (pl.col("usage_account_id"),), taken, delivery)
-        share = rows["usage_account_id"].unique()
-        reading.notes |= self._accounts.notes(delivery.manifest, share, accounts, taken, self.tap.started_at)
-        activities = carbon_export_activities(rows, delivery, self.mapping, self.tap.started_at)
+        accounts = rows["usage_account_id"].unique()
+        kept = self.leave_out(rows, (pl.col("usage_account_id"),), taken, delivery)
+        share = kept["usage_account_id"].unique()
+        reading.notes |= self._accounts.to_remember(
+            delivery.manifest, share, accounts, taken, self.tap.started_at
+        )
+        activities = carbon_export_activities(kept, delivery, self.mapping, self.tap.started_at)
         yield activities.select(self.wanted)
 
 

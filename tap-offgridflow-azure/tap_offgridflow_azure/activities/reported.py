@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from offgridflow_common.activity import BOTH, MARKET_BASED, batch_of
-from offgridflow_common.activity_mapping import given_text
+from offgridflow_common.activity import BOTH, MARKET_BASED, import_batch_id
+from offgridflow_common.activity_mapping import empty_text_as_null
 from offgridflow_common.emissions import reported_emissions, scope_facts
 from tap_offgridflow_azure.apis.carbon import SOURCE as CARBON
 from tap_offgridflow_azure.apis.fields import UNASSIGNED
@@ -37,7 +37,7 @@ def carbon_activities(rows: pl.DataFrame, mapping: ActivityMapping, retrieved_at
     by_type = pl.col("category_type") == "ResourceType"
     kind = pl.coalesce("resource_type", pl.when(by_type).then("item_name")).str.to_lowercase()
     by_location = pl.col("category_type") == "Location"
-    facts = rows.with_columns(given_text()).with_columns(
+    facts = rows.with_columns(empty_text_as_null()).with_columns(
         account_id=pl.col("subscription_id"),
         region=pl.coalesce("region", "location", pl.when(by_location).then("item_name")),
         service_code=kind,
@@ -55,7 +55,7 @@ def impact_activities(rows: pl.DataFrame, mapping: ActivityMapping, retrieved_at
         mapping: The mappers.
         retrieved_at: When the run began; it names the batch.
     """
-    facts = rows.with_columns(given_text()).with_columns(
+    facts = rows.with_columns(empty_text_as_null()).with_columns(
         account_id=pl.coalesce(_given("subscription_id"), "enrollment_id"),
         region=pl.coalesce("region", _given("azure_region_name")),
         service_code=_given("azure_service_name"),
@@ -81,5 +81,6 @@ def _activities(
         pl.col("quantity").cast(_EXACT).sum().cast(pl.Float64).round_sig_figs(15)
     )
     return reported_emissions(
-        one_each.with_columns(source=pl.lit(source), import_batch_id=pl.lit(batch_of(retrieved_at))), mapping
+        one_each.with_columns(source=pl.lit(source), import_batch_id=pl.lit(import_batch_id(retrieved_at))),
+        mapping,
     )

@@ -6,7 +6,11 @@ import polars as pl
 
 from offgridflow_common.distinct import each_distinct
 from offgridflow_common.usage import UsageSource
-from tap_offgridflow_azure.activities.blocks import quantity_in_units, size_of_block, unit_in_block
+from tap_offgridflow_azure.activities.pricing_blocks import (
+    pricing_block_size,
+    pricing_unit,
+    quantity_in_units,
+)
 
 _SOURCE = "azure_cost_management"
 
@@ -20,14 +24,14 @@ def _cost_lines(lines: pl.LazyFrame) -> pl.LazyFrame:
     prices = (pl.col("effective_price"), pl.col("unit_price"))
     quantity = quantity_in_units(
         pl.col("quantity"),
-        pl.col("size_of_block"),
+        pl.col("pricing_block_size"),
         pl.coalesce("cost_in_pricing_currency", cost),
         prices,
     )
     # Files of pay-as-you-go have no charge type: all their rows are usage.
     is_usage = pl.col("charge_type").str.to_lowercase().fill_null("usage") == "usage"
     usage = lines.filter(is_usage & pl.col("quantity").is_not_null()).with_columns(
-        subscription=_id("subscription_id"), size_of_block=size_of_block(pl.col("unit_of_measure"))
+        subscription=_id("subscription_id"), pricing_block_size=pricing_block_size(pl.col("unit_of_measure"))
     )
     return usage.select(
         pl.col("date").alias("period_start"),
@@ -38,7 +42,7 @@ def _cost_lines(lines: pl.LazyFrame) -> pl.LazyFrame:
         pl.lit(None, dtype=pl.String).alias("service_name"),
         pl.lit(None, dtype=pl.String).alias("service_category"),
         _meter("meter_sub_category", "meter_name").alias("usage_type"),
-        unit_in_block(pl.col("unit_of_measure")).alias("unit"),
+        pricing_unit(pl.col("unit_of_measure")).alias("unit"),
         pl.col("billing_currency").alias("currency"),
         quantity.alias("quantity"),
         cost.alias("cost"),

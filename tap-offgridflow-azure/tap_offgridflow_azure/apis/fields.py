@@ -84,14 +84,14 @@ class Fields:
 
     def extra(self) -> dict[str, str] | None:
         """The fields that nobody has asked for, by their names in snake case, as text; None if all were."""
-        return as_texts({_snake_case(name): value for name, value in self._rest.items()})
+        return _as_texts({_snake_case(name): value for name, value in self._rest.items()})
 
     def texts(self, name: str) -> dict[str, str] | None:
         """The fields of an object as text, by their own names; None if there are none."""
         value = self._rest.pop(name, None)
         if not isinstance(value, dict | None):
             raise self.broken(f"{_kind(value)} in place of an object in {name}")
-        return as_texts(value or {})
+        return _as_texts(value or {})
 
     def broken(self, got: str) -> ContractBroken:
         """The error of an answer that cannot be trusted."""
@@ -102,7 +102,7 @@ class Fields:
         )
 
 
-def as_texts(values: Mapping[str, Any]) -> dict[str, str] | None:
+def _as_texts(values: Mapping[str, Any]) -> dict[str, str] | None:
     """Values as text: text as it is, all else as JSON. Null is left out; None if nothing is there."""
     texts = {
         name: value if isinstance(value, str) else json.dumps(value, separators=(",", ":"))

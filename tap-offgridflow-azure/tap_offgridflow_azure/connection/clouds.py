@@ -22,13 +22,11 @@ class Cloud:
         authority_url: Where tokens come from.
         arm_url: Azure Resource Manager.
         arm_scope: The scope of its tokens; in US Government its host is another than that of the API.
-        blob_suffix: How the hosts of storage accounts end.
     """
 
     authority_url: str
     arm_url: str
     arm_scope: str
-    blob_suffix: str
 
 
 #: By the value of the setting ``azure_cloud``; as azure-core and azure-mgmt-core have them.
@@ -37,18 +35,15 @@ CLOUDS = {
         authority_url="https://login.microsoftonline.com",
         arm_url="https://management.azure.com",
         arm_scope="https://management.azure.com/.default",
-        blob_suffix="blob.core.windows.net",
     ),
     "AzureUSGovernment": Cloud(
         authority_url="https://login.microsoftonline.us",
         arm_url="https://management.usgovcloudapi.net",
         arm_scope="https://management.core.usgovcloudapi.net/.default",
-        blob_suffix="blob.core.usgovcloudapi.net",
     ),
     "AzureChinaCloud": Cloud(
         authority_url="https://login.chinacloudapi.cn",
         arm_url="https://management.chinacloudapi.cn",
         arm_scope="https://management.chinacloudapi.cn/.default",
-        blob_suffix="blob.core.chinacloudapi.cn",
     ),
 }

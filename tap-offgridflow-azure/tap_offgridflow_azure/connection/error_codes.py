@@ -150,7 +150,7 @@ _ROLES = (
     (r"/emissions\b", "the application permission App.Emissions.Read, and check impact_subscription_key"),
     ("/subscriptions", "Reader on the subscriptions, or set subscription_ids"),
 )
-STORAGE_ROLE = "Storage Blob Data Reader on the container"
+_STORAGE_ROLE = "Storage Blob Data Reader on the container"
 
 _ADVICE = {
     ErrorClass.TRANSIENT: "run again later; if it stays, check the network and Azure's status page",
@@ -222,7 +222,7 @@ def _plain_text(response: Response) -> str | None:
     return response.body.decode(errors="replace") if kind.startswith("text/plain") else None
 
 
-def role_for(asked: str) -> str | None:
+def _role_for(asked: str) -> str | None:
     """The role that allows what was asked, given as a method and a URL; None if no role is known for it."""
     return next((role for pattern, role in _ROLES if re.search(pattern, asked, re.IGNORECASE)), None)
 
@@ -242,7 +242,7 @@ def advice(found: ErrorClass, code: str | None, status: int | None, asked: str) 
         asked: What was asked.
     """
     costs = "/microsoft.costmanagement/" in asked.lower()
-    if is_denied(status, code) and (role := role_for(asked)):
+    if is_denied(status, code) and (role := _role_for(asked)):
         return f"give the identity {role}"
     if code in _ADVICE_BY_CODE:
         return _ADVICE_BY_CODE[code]
@@ -256,7 +256,7 @@ def advice(found: ErrorClass, code: str | None, status: int | None, asked: str) 
 def storage_advice(found: ErrorClass, code: str | None, status: int | None) -> str:
     """What to do about an error of Blob Storage."""
     if is_denied(status, code):
-        return f"give the identity {STORAGE_ROLE}, and let the account's firewall admit this machine"
+        return f"give the identity {_STORAGE_ROLE}, and let the account's firewall admit this machine"
     if code in CHANGED:
         return "the period is read again"
     if found is ErrorClass.NOT_FOUND:

@@ -30,7 +30,7 @@ _FOUND_ON_THE_WAY = frozenset({"managed_identity", "cli", "default"})
 _BEING_UPDATED = frozenset({HTTPStatus.NOT_FOUND, HTTPStatus.GONE})
 
 
-class Wire:
+class SignInExchange:
     """What went over the wire while signing in, which the SDK's errors tell in part or not at all.
 
     Args:
@@ -82,7 +82,9 @@ class Wire:
             self.error = body.get("error")
 
 
-def sign_in_error(error: Exception, method: str, authority_url: str, wire: Wire) -> OffGridFlowError:
+def sign_in_error(
+    error: Exception, method: str, authority_url: str, wire: SignInExchange
+) -> OffGridFlowError:
     """Turn what azure-identity raised into an error of ours.
 
     All of its errors are of one type, a wrong secret as well as a network that is down, and their texts
@@ -111,7 +113,7 @@ def sign_in_error(error: Exception, method: str, authority_url: str, wire: Wire)
 
 
 def _without_number(
-    error: Exception, method: str, authority_url: str, wire: Wire, *, number: int | None
+    error: Exception, method: str, authority_url: str, wire: SignInExchange, *, number: int | None
 ) -> tuple[ErrorClass, str]:
     """The class of an error without a number that is known, and what to do."""
     managed = method == "managed_identity"
@@ -126,7 +128,7 @@ def _without_number(
     rules = (
         (unreadable, ErrorClass.BAD_REQUEST, error_codes.NO_FILE),
         (busy, ErrorClass.TRANSIENT, error_codes.OVERLOADED),
-        (_never_heals(error), ErrorClass.FATAL, error_codes.UNREACHABLE),
+        (_is_permanent(error), ErrorClass.FATAL, error_codes.UNREACHABLE),
         (silent, ErrorClass.TRANSIENT, error_codes.UNREACHABLE),
         # The endpoint of a machine that has just started may need a moment.
         (managed and wire.unanswered, ErrorClass.TRANSIENT, error_codes.NOT_SIGNED_IN),
@@ -162,7 +164,7 @@ def storage_error(error: Exception, asked: str, table: ErrorTable, clock: Clock)
 
 
 def _class_of(error: Exception, table: ErrorTable, code: str | None, status: int | None) -> ErrorClass:
-    if _never_heals(error):
+    if _is_permanent(error):
         return ErrorClass.FATAL
     found = classify(error, tables=(table,), code=code, status=status)
     if found is not ErrorClass.UNKNOWN:
@@ -182,7 +184,7 @@ def _storage_kind(found: ErrorClass, status: int | None, code: str | None) -> ty
     return error_type(found)
 
 
-def _never_heals(error: Exception) -> bool:
+def _is_permanent(error: Exception) -> bool:
     """Whether what is behind an error of the SDK, such as an untrusted certificate, stays as it is."""
     return any(classify(cause) is ErrorClass.FATAL for cause in _behind(error))
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 _PREFIX = "x-ms-ratelimit-microsoft.costmanagement"
 
 #: Where an answer says how long to wait; it may have several of these, or none, and the longest counts.
-RETRY_AFTER_HEADERS = (
+_RETRY_AFTER_HEADERS = (
     "Retry-After",
     *(f"{_PREFIX}-{bucket}-retry-after" for bucket in ("qpu", "entity", "tenant", "client", "clienttype")),
     "x-ms-ratelimit-microsoft.consumption-retry-after",
@@ -43,7 +43,7 @@ class CostManagementClient(ApiClient):
             pipeline: Of these calls alone: its pauses hold up nobody else.
             **options: As :class:`~offgridflow_common.http.ApiClient` takes them.
         """
-        super().__init__(pipeline=pipeline, retry_after_headers=RETRY_AFTER_HEADERS, **options)
+        super().__init__(pipeline=pipeline, retry_after_headers=_RETRY_AFTER_HEADERS, **options)
         self._own_pipeline = pipeline
         self._turn = threading.Lock()
 

@@ -99,7 +99,7 @@ class AzureLayout:
                 )
         return Delivery(manifest=manifest, delivery_id=run.delivery_id, columns=None, files=files)
 
-    def is_newest(self, manifest: Manifest) -> bool:
+    def is_known_newest(self, manifest: Manifest) -> bool:
         """Whether the folder of the period holds no manifest that was not listed with this one."""
         folders = manifest.info.key.split("/")[:-1]
         dated = next((place for place, part in enumerate(folders) if _PERIOD.fullmatch(part)), None)

@@ -22,12 +22,12 @@ _PIECES = "Units"
 _TOLERANCE = 0.01
 
 
-def unit_in_block(unit_of_measure: pl.Expr) -> pl.Expr:
+def pricing_unit(unit_of_measure: pl.Expr) -> pl.Expr:
     """The unit of what is in a block: ``Hours`` of ``100 Hours``, ``GB/Month`` of ``1 GB/Month``."""
     return each_distinct(unit_of_measure, _unit, pl.String())
 
 
-def size_of_block(unit_of_measure: pl.Expr) -> pl.Expr:
+def pricing_block_size(unit_of_measure: pl.Expr) -> pl.Expr:
     """How much is in a block: 100 of ``100 Hours``, 10,000 of ``10K``."""
     return each_distinct(unit_of_measure, _size, pl.Float64())
 

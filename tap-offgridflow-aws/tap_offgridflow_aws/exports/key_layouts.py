@@ -20,11 +20,16 @@ if TYPE_CHECKING:
     from offgridflow_common.exports.storage import ObjectInfo
 
 
-class Form(Protocol):
-    """One of the two layouts."""
+class KeyLayout(Protocol):
+    """One of the two layouts.
+
+    Attributes:
+        manifest_folder: Where manifests lie, below the export's prefix.
+        files_member: The member of a manifest that lists the data files.
+    """
 
     manifest_folder: str
-    files: str
+    files_member: str
 
     def manifest(self, export: Export, info: ObjectInfo) -> Manifest | None:
         """The manifest that an object is; None if it is none, or not the newest of its period."""
@@ -46,7 +51,7 @@ class _DataExport:
     """CUR 2.0, FOCUS and carbon."""
 
     manifest_folder = "metadata/"
-    files = "dataFiles"
+    files_member = "dataFiles"
 
     #: Not the manifests of single executions, which lie a folder deeper.
     _key = re.compile(r"(?P<partition>(?:[^/=]+=[^/]+/)+)(?P<file>[^/]+)", re.DOTALL)
@@ -86,7 +91,7 @@ class _LegacyReport:
     """Legacy CUR: CSV by month and, in create-new mode, by assembly; Parquet by year and month."""
 
     manifest_folder = ""
-    files = "reportKeys"
+    files_member = "reportKeys"
 
     #: Real folders end at the first of the next month, examples at the last of the same: only the start
     #: counts.
@@ -136,7 +141,7 @@ LEGACY_REPORT = _LegacyReport()
 DATA_EXPORT = _DataExport()
 
 
-def form_of(export: Export) -> Form:
+def key_layout_of(export: Export) -> KeyLayout:
     """The layout of an export, by its type."""
     return LEGACY_REPORT if export.type == "cur" else DATA_EXPORT
 
