@@ -1,4 +1,4 @@
-"""Columns in which few distinct values stand in many rows: what is made of a value is made once."""
+"""Work once for each distinct value, for columns in which few values stand in many rows."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ if TYPE_CHECKING:
 
 
 def of_distinct(values: pl.Series, make: Callable[[pl.Series], pl.Series]) -> pl.Series:
-    """What is made of each value.
+    """Apply a function to the distinct values, and spread its results over all rows.
 
     Args:
         values: In any order; null is a value, too.
-        make: Is given each distinct value once, and gives as many, in their order.
+        make: Takes the distinct values as a series; returns as many, in their order.
     """
     distinct = values.unique()
     made = make(distinct)
@@ -28,12 +28,12 @@ def of_distinct(values: pl.Series, make: Callable[[pl.Series], pl.Series]) -> pl
 
 
 def each_distinct(column: pl.Expr, make: Callable[[pl.Expr], pl.Expr], dtype: pl.DataType) -> pl.Expr:
-    """The same in an expression.
+    """The same as an expression.
 
     Args:
         column: The values.
-        make: From values to what is made of them.
-        dtype: The type of that.
+        make: From an expression of the distinct values to one of the results.
+        dtype: The type of the results.
     """
 
     def made(values: pl.Series) -> pl.Series:

@@ -49,6 +49,7 @@ __all__ = [
     "Throttled",
     "TransientError",
     "UnknownError",
+    "cancelled",
 ]
 
 
@@ -126,7 +127,7 @@ class TransientError(OffGridFlowError):
 
 
 class Throttled(TransientError):
-    """The provider asked for a pause; `retry_after` says how long, if it told."""
+    """The provider asked for a pause; `retry_after` says for how long, if the provider does."""
 
 
 class SourceChanged(TransientError):
@@ -183,6 +184,17 @@ class OutputLost(FatalError):
 
 class Cancelled(FatalError):
     """The run was asked to stop."""
+
+
+def cancelled(asked: str = "send a request") -> Cancelled:
+    """The error of a run that was asked to stop.
+
+    Args:
+        asked: What it was about to do.
+    """
+    return Cancelled(
+        asked=asked, got="the run was cancelled", do="Run it again; it continues where it stopped."
+    )
 
 
 class UnknownError(OffGridFlowError):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from contextlib import closing, suppress
+from functools import partial
 from http import HTTPStatus
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, Protocol, runtime_checkable
@@ -14,7 +15,7 @@ from requests.adapters import HTTPAdapter
 
 from offgridflow_common.classification import causes, classify, error_type
 from offgridflow_common.errors import ContractBroken, ErrorClass, PermissionDenied, Throttled, TransientError
-from offgridflow_common.origins import base_origin, has_scheme, origin, prepare, refused, shown
+from offgridflow_common.origins import base_origin, has_scheme, origin, prepare, refusal, request_label
 from offgridflow_common.responses import Response, describe_json, plain
 from offgridflow_common.retry import parse_retry_after
 
@@ -160,27 +161,32 @@ class ApiClient:
             method, url, params=params, json=json, headers={**_HEADERS, **own, **(headers or {})}
         )
         if origin(prepared) != self._origin and not anonymous:
-            raise refused(shown(prepared), "it is not the origin that the credentials are for")
+            raise refusal(request_label(prepared), "it is not the origin that the credentials are for")
         auth = None if anonymous else self._auth
-        operation = shown(prepared)
+        operation = request_label(prepared)
         asked = operation if about is None else f"{operation} for {about}"
 
-        def send() -> Response:
+        return self._pipeline.call(
+            operation, lambda: self._answer(asked, prepared, auth, into), partial(self._no_answer, asked)
+        )
+
+    def _answer(
+        self, asked: str, prepared: requests.PreparedRequest, auth: AuthBase | None, into: Path | None
+    ) -> Response:
+        """Send, and once more with renewed credentials if the first ones are refused; the answer is 2xx."""
+        response = self._exchange(asked, prepared, auth, into)
+        unauthorized = response.status == HTTPStatus.UNAUTHORIZED
+        if unauthorized and isinstance(auth, RenewableAuth) and auth.renew(response.headers):
             response = self._exchange(asked, prepared, auth, into)
-            refused = response.status == HTTPStatus.UNAUTHORIZED
-            if refused and isinstance(auth, RenewableAuth) and auth.renew(response.headers):
-                response = self._exchange(asked, prepared, auth, into)
-            if not _is_success(response.status):
-                raise self._failure(response)
-            return response
+        if not _is_success(response.status):
+            raise self._failure(response)
+        return response
 
-        def translate(error: Exception) -> OffGridFlowError:
-            error_class = classify(error, tables=self._error_tables)
-            return error_type(error_class)(
-                asked=asked, got=f"no complete answer ({_reason(error)})", do=_ADVICE[error_class]
-            )
-
-        return self._pipeline.call(operation, send, translate)
+    def _no_answer(self, asked: str, error: Exception) -> OffGridFlowError:
+        error_class = classify(error, tables=self._error_tables)
+        return error_type(error_class)(
+            asked=asked, got=f"no complete answer ({_reason(error)})", do=_ADVICE[error_class]
+        )
 
     def _exchange(
         self, asked: str, prepared: requests.PreparedRequest, auth: AuthBase | None, into: Path | None
@@ -211,7 +217,7 @@ class ApiClient:
     def _receive(self, asked: str, answer: requests.Response, into: Path | None) -> Response:
         status = answer.status_code
         if answer.is_redirect:
-            raise refused(asked, f"HTTP {status}, a redirect, which is not followed")
+            raise refusal(asked, f"HTTP {status}, a redirect, which is not followed")
         if into and _is_success(status):
             with into.open("wb") as file:
                 file.writelines(self._chunks(asked, answer, math.inf))

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
     from pathlib import Path
 
-__all__ = ["table"]
+__all__ = ["rows_of"]
 
 _HEADER: Final = ("kind", "provider", "key")
 _COLUMNS: Final = (*_HEADER, *dict.fromkeys(name for spec in TABLES.values() for name in spec.columns))
@@ -108,7 +108,7 @@ def _checks() -> Mapping[str, _Check]:
     }
 
 
-def table(kind: str, provider: str, overrides: Path | None = None) -> list[Row]:
+def rows_of(kind: str, provider: str, overrides: Path | None = None) -> list[Row]:
     """Return a provider's rows of a kind, the user's included.
 
     Args:

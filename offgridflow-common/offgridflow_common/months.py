@@ -64,6 +64,16 @@ def month_start(month: str) -> datetime:
     return datetime.combine(date.fromisoformat(f"{month}-01"), time(), tzinfo=UTC)
 
 
+def utc_moment(text: str) -> datetime:
+    """A moment in ISO 8601, in UTC; without an offset, it is in UTC already.
+
+    Raises:
+        ValueError, OverflowError: It is no such text, or a moment before the first year.
+    """
+    moment = datetime.fromisoformat(text)
+    return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
 def iso_text(moment: datetime) -> str:
     """A moment in ISO 8601 with microseconds, as state has it."""
     return moment.isoformat(timespec="microseconds")

@@ -15,7 +15,7 @@ from offgridflow_common.errors import BadRequestError, ConfigError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["base_origin", "has_scheme", "is_loopback", "origin", "prepare", "refused", "shown"]
+__all__ = ["base_origin", "has_scheme", "is_loopback", "origin", "prepare", "refusal", "request_label"]
 
 _PORTS: Final[Mapping[str, int]] = MappingProxyType({"http": 80, "https": 443})
 
@@ -30,8 +30,8 @@ def prepare(method: str, url: str, **parts: Any) -> requests.PreparedRequest:  #
     try:
         return requests.Request(method, url, **parts).prepare()
     except (requests.RequestException, ValueError) as error:
-        shown = url.partition("?")[0].rpartition("@")[2]
-        raise refused(f"{method} {shown}", f"it is not a valid request ({type(error).__name__})") from error
+        address = url.partition("?")[0].rpartition("@")[2]
+        raise refusal(f"{method} {address}", f"it is not a valid request ({type(error).__name__})") from error
 
 
 def origin(prepared: requests.PreparedRequest) -> tuple[str, str, int]:
@@ -43,11 +43,11 @@ def origin(prepared: requests.PreparedRequest) -> tuple[str, str, int]:
     url = urlsplit(prepared.url or "")
     scheme, host = url.scheme.lower(), url.hostname or ""
     if scheme not in _PORTS:
-        raise refused(shown(prepared), "it is not an https address")
+        raise refusal(request_label(prepared), "it is not an https address")
     if "@" in url.netloc:
-        raise refused(shown(prepared), "it has a user in it")
+        raise refusal(request_label(prepared), "it has a user in it")
     if scheme == "http" and not is_loopback(host):
-        raise refused(shown(prepared), "it is plain http, which is for this machine only")
+        raise refusal(request_label(prepared), "it is plain http, which is for this machine only")
     return scheme, host, _PORTS[scheme] if url.port is None else url.port
 
 
@@ -67,7 +67,7 @@ def base_origin(base_url: str) -> tuple[str, str, int]:
     """
     try:
         if "?" in base_url or "#" in base_url:
-            raise refused(base_url.partition("?")[0], "it has a query or a fragment")
+            raise refusal(base_url.partition("?")[0], "it has a query or a fragment")
         return origin(prepare("GET", base_url))
     except BadRequestError as error:
         raise ConfigError(
@@ -77,13 +77,13 @@ def base_origin(base_url: str) -> tuple[str, str, int]:
         ) from error
 
 
-def shown(prepared: requests.PreparedRequest) -> str:
+def request_label(prepared: requests.PreparedRequest) -> str:
     """What is asked, without user and query, where secrets may be."""
     url = urlsplit(prepared.url or "")
     return f"{prepared.method} {url.scheme}://{url.netloc.rpartition('@')[2]}{url.path}"
 
 
-def refused(asked: str, got: str) -> BadRequestError:
+def refusal(asked: str, got: str) -> BadRequestError:
     """The error of a request that is not sent."""
     return BadRequestError(
         asked=asked,

@@ -7,8 +7,7 @@ import logging
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from offgridflow_common.errors import OffGridFlowError, Throttled, TransientError
-from offgridflow_common.retry import cancelled
+from offgridflow_common.errors import OffGridFlowError, Throttled, TransientError, cancelled
 
 if TYPE_CHECKING:
     import threading

@@ -10,7 +10,7 @@ from itertools import takewhile
 from typing import TYPE_CHECKING, Final
 
 from offgridflow_common.clock import SYSTEM_CLOCK
-from offgridflow_common.errors import Cancelled, DeadlineExceeded
+from offgridflow_common.errors import DeadlineExceeded, cancelled
 
 if TYPE_CHECKING:
     from offgridflow_common.clock import Clock
@@ -98,11 +98,7 @@ class TokenBucket:
                 if max(expected, now) > deadline:
                     raise _too_late(n, deadline - start, max(expected, now) - start)
                 self._clock.sleep(nap, cancel)
-            raise Cancelled(
-                asked=f"wait for {n:g} tokens of the rate limit",
-                got="the run was cancelled",
-                do="Run it again; it continues where it stopped.",
-            )
+            raise cancelled(f"wait for {n:g} tokens of the rate limit")
         finally:
             self._leave(place)
 

@@ -1,6 +1,6 @@
 """One `redact()` for everything that leaves the process as text: logs, spans and exceptions.
 
-Two nets, one behind the other: the secrets of this run, registered once they are known, in every form in
+Two nets, one after the other: the secrets of this run, registered once they are known, in every form in
 which they travel; and the shapes that secrets have wherever they come from, such as signed URLs.
 """
 
@@ -24,7 +24,7 @@ REDACTED: Final = "***"
 _MIN_LENGTH: Final = 4  # a shorter secret would blank out half of every text
 
 # Names whose value is a secret. The first kind reads like plain English when it stands alone, as in
-# "token: expired", so a colon counts only behind a longer name such as "access_token".
+# "token: expired", so a colon counts only after a longer name such as "access_token".
 _ENGLISH: Final = r"secret|token|signature|credential|assertion"
 _KEYS: Final = r"(?:access|account|api|private|secret|shared|subscription)[_-]?key(?:[_-]?id)?"
 _NAMES: Final = rf"pass(?:word|wd|phrase)|pwd|{_KEYS}"

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 __all__ = [
     "TABLES",
     "Row",
-    "Table",
+    "TableSpec",
     "UnknownValues",
     "fold",
     "packaged",
@@ -35,7 +35,7 @@ Row = dict[str, str]
 
 
 @dataclass(frozen=True, slots=True)
-class Table:
+class TableSpec:
     """A kind of table.
 
     Attributes:
@@ -59,12 +59,14 @@ _REGION: Final = (
     "offgridflow_location pue pue_source status"
 )
 
-TABLES: Final[Mapping[str, Table]] = MappingProxyType(
+TABLES: Final[Mapping[str, TableSpec]] = MappingProxyType(
     {
-        "region": Table("regions.csv", tuple(_REGION.split()), ("offgridflow_location",), key="region_id"),
-        "service": Table("{provider}_services.csv", _SERVICE, _SERVICE_REQUIRED),
-        "resource_type": Table("{provider}_resource_types.csv", _SERVICE, _SERVICE_REQUIRED),
-        "usage_type_rule": Table(
+        "region": TableSpec(
+            "regions.csv", tuple(_REGION.split()), ("offgridflow_location",), key="region_id"
+        ),
+        "service": TableSpec("{provider}_services.csv", _SERVICE, _SERVICE_REQUIRED),
+        "resource_type": TableSpec("{provider}_resource_types.csv", _SERVICE, _SERVICE_REQUIRED),
+        "usage_type_rule": TableSpec(
             "{provider}_usage_type_rules.csv",
             ("product_code", "field", "regex", *_CATEGORIES),
             ("product_code", "regex", "focus_service_category", "offgridflow_category"),

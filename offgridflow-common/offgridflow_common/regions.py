@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from offgridflow_common.mapping_overrides import table
+from offgridflow_common.mapping_overrides import rows_of
 from offgridflow_common.reference_data import Row, UnknownValues, fold
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ class RegionMapper:
     """
 
     def __init__(self, provider: str, overrides: Path | None = None) -> None:
-        rows = table("region", provider, overrides)
+        rows = rows_of("region", provider, overrides)
         if not rows:
             raise ValueError(f"no regions of the provider {provider!r}")
         # The user's rows come last, so their spellings win.

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 from tenacity import RetryCallState, Retrying, retry_if_exception, wait_exponential
 
 from offgridflow_common.clock import SYSTEM_CLOCK
-from offgridflow_common.errors import Cancelled, DeadlineExceeded, SourceChanged, Throttled, TransientError
+from offgridflow_common.errors import DeadlineExceeded, SourceChanged, Throttled, TransientError, cancelled
 
 if TYPE_CHECKING:
     import threading
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from offgridflow_common.clock import Clock
 
-__all__ = ["RetryPolicy", "cancelled", "parse_retry_after"]
+__all__ = ["RetryPolicy", "parse_retry_after"]
 
 T = TypeVar("T")
 
@@ -83,7 +83,7 @@ class RetryPolicy:
         Args:
             fn: What to do; called in this thread.
             cancel: Ends a wait at once when set; no call is made once it is set.
-            on_retry: Told before each wait: the error, how many calls have failed, the seconds to wait.
+            on_retry: Called before each wait: the error, the number of failed calls, the seconds to wait.
 
         Returns:
             What `fn` returned.
@@ -147,15 +147,6 @@ class _Call:
     def sleep(self, seconds: float) -> None:
         if not self.policy.clock.sleep(seconds, self.cancel):
             raise cancelled() from self.error
-
-
-def cancelled() -> Cancelled:
-    """The error of a run that was asked to stop."""
-    return Cancelled(
-        asked="send a request",
-        got="the run was cancelled",
-        do="Run it again; it continues where it stopped.",
-    )
 
 
 def parse_retry_after(value: str, now: datetime) -> float | None:

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
-from offgridflow_common.mapping_overrides import table
+from offgridflow_common.mapping_overrides import rows_of
 from offgridflow_common.reference_data import Row, UnknownValues, fold
 
 if TYPE_CHECKING:
@@ -64,11 +64,11 @@ class ServiceMapper:
     """
 
     def __init__(self, provider: str, overrides: Path | None = None) -> None:
-        self._services = _services(table("service", provider, overrides))
+        self._services = _services(rows_of("service", provider, overrides))
         if not self._services:
             raise ValueError(f"no services of the provider {provider!r}")
-        self._resource_types = _services(table("resource_type", provider, overrides))
-        rules = sorted(table("usage_type_rule", provider, overrides), key=lambda row: int(row["key"]))
+        self._resource_types = _services(rows_of("resource_type", provider, overrides))
+        rules = sorted(rows_of("usage_type_rule", provider, overrides), key=lambda row: int(row["key"]))
         self._rules = [_rule(row) for row in rules]
         self._seen: dict[tuple[str, str, str], tuple[Service, str | None]] = {}
         self._unknown = UnknownValues(f"{provider} services", UNKNOWN_CATEGORY)

@@ -7,7 +7,6 @@ import math
 import tempfile
 from copy import deepcopy
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -15,11 +14,12 @@ from typing import TYPE_CHECKING, Any, Protocol
 from singer_sdk import typing as th
 from singer_sdk.exceptions import ConfigValidationError
 
-from offgridflow_common.months import MONTH, floor
+from offgridflow_common.months import MONTH, floor, utc_moment
 from offgridflow_common.redaction import redact
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
+    from datetime import datetime
 
     from singer_sdk.plugin_base import PluginBase
 
@@ -262,8 +262,7 @@ def _moment(config: Mapping[str, Any], name: str, errors: list[str]) -> datetime
     if not text:
         return None
     try:
-        moment = datetime.fromisoformat(text)
-        return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+        return utc_moment(text)
     except (ValueError, OverflowError):
         errors.append(f"{name} must be a date like 2025-01-01 or 2025-01-01T00:00:00Z, got '{text}'")
         return None

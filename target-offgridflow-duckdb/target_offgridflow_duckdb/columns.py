@@ -34,7 +34,7 @@ _NULL: Final = ("null", ["null"])
 _TIMES: Final = ("TIMESTAMP", "TIMESTAMP_NS", INSTANT)
 
 
-class Reading(Enum):
+class JsonDecoding(Enum):
     """How the values of a column are read from JSON."""
 
     TEXT = "text"
@@ -49,8 +49,8 @@ class Reading(Enum):
     ANY = "any"
 
 
-_WHOLE: Final = ("BIGINT", Reading.INTEGER)
-_NUMBER: Final = ("DOUBLE", Reading.NUMBER)
+_WHOLE: Final = ("BIGINT", JsonDecoding.INTEGER)
+_NUMBER: Final = ("DOUBLE", JsonDecoding.NUMBER)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,12 +60,12 @@ class Column:
     Attributes:
         name: The name of the property.
         sql_type: DuckDB's type, as its catalog spells it.
-        reading: How values are read from JSON.
+        decoding: How values are decoded from JSON.
     """
 
     name: str
     sql_type: str
-    reading: Reading
+    decoding: JsonDecoding
 
     @property
     def scale(self) -> int:
@@ -135,7 +135,7 @@ def instant(value: str) -> str:
     return f"coalesce({first}, {second}, CAST({value} AS {INSTANT}))"
 
 
-def _type(schema: Mapping[str, Any]) -> tuple[str, Reading]:
+def _type(schema: Mapping[str, Any]) -> tuple[str, JsonDecoding]:
     """DuckDB's type for a property, and how its values are read; text, if it may be of several types.
 
     Of several formats of text the first counts, as for the SDK: many taps call a time a time, or else a text.
@@ -143,29 +143,29 @@ def _type(schema: Mapping[str, Any]) -> tuple[str, Reading]:
     types = [_type_of_one(alternative) for alternative in _alternatives(schema)]
     if set(types) == {_WHOLE, _NUMBER}:
         return _NUMBER
-    if len(set(types)) == 1 or {reading for _, reading in types} == {Reading.TEXT}:
+    if len(set(types)) == 1 or {decoding for _, decoding in types} == {JsonDecoding.TEXT}:
         return types[0]
-    return TEXT, Reading.ANY
+    return TEXT, JsonDecoding.ANY
 
 
-def _type_of_one(schema: Mapping[str, Any]) -> tuple[str, Reading]:
+def _type_of_one(schema: Mapping[str, Any]) -> tuple[str, JsonDecoding]:
     kinds = _kinds(schema)
     if kinds == {"string"}:
         form = schema.get("format")
         if form in _DECIMALS:
             precision, scale = schema.get("precision") or _DIGITS, schema.get("scale")
-            return _decimal(precision, _SCALE if scale is None else scale), Reading.DIGITS
-        return _DATES.get(str(form), TEXT), Reading.TEXT
+            return _decimal(precision, _SCALE if scale is None else scale), JsonDecoding.DIGITS
+        return _DATES.get(str(form), TEXT), JsonDecoding.TEXT
     if kinds in ({"number"}, {"number", "integer"}):
         step = schema.get("multipleOf")
-        return (_decimal(_DIGITS, _decimals(step)), Reading.DIGITS) if step else _NUMBER
+        return (_decimal(_DIGITS, _decimals(step)), JsonDecoding.DIGITS) if step else _NUMBER
     if kinds and kinds <= {"object", "array"}:
-        return "JSON", Reading.JSON
+        return "JSON", JsonDecoding.JSON
     if kinds == {"integer"}:
         bounds = filter(None, map(schema.get, _BOUNDS))
         fits = all(BIGINTS.start <= bound < BIGINTS.stop for bound in bounds)
-        return _WHOLE if fits else (_decimal(_DIGITS, 0), Reading.DIGITS)
-    return ("BOOLEAN", Reading.BOOLEAN) if kinds == {"boolean"} else (TEXT, Reading.ANY)
+        return _WHOLE if fits else (_decimal(_DIGITS, 0), JsonDecoding.DIGITS)
+    return ("BOOLEAN", JsonDecoding.BOOLEAN) if kinds == {"boolean"} else (TEXT, JsonDecoding.ANY)
 
 
 def _alternatives(schema: Mapping[str, Any]) -> list[Mapping[str, Any]]:

@@ -16,6 +16,7 @@ from singer_sdk.singerlib.encoding import GenericSingerReader
 from singer_sdk.singerlib.json import deserialize_json
 
 from offgridflow_common.errors import ContractBroken
+from offgridflow_common.singer.deferral import Deferral
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -54,9 +55,9 @@ class Taker(Protocol):
 class RecordReader(GenericSingerReader[bytes]):
     """Reads messages by the block, and hands records to whoever takes them as they are.
 
-    A signal that arrives while a block is being handled waits until that is done: ``defer`` takes what the
-    signal wants to do. Otherwise a handler that drains sinks would land in the middle of a transaction, and
-    might report a state whose rows are then rolled back.
+    A signal that arrives while a block is being handled waits until that is done, by ``deferral``. Otherwise
+    a handler that drains sinks would land in the middle of a transaction, and might report a state whose rows
+    are then rolled back.
     """
 
     def __init__(self) -> None:
@@ -68,9 +69,8 @@ class RecordReader(GenericSingerReader[bytes]):
         self._decoder = msgspec.json.Decoder(_Message)
         #: The stream that the last message was of.
         self._latest = ""
-        self._handling = False
+        self.deferral = Deferral()
         self._failed = False
-        self._deferred: Callable[[], None] | None = None
 
     @property
     def default_input(self) -> IO[bytes]:
@@ -78,33 +78,19 @@ class RecordReader(GenericSingerReader[bytes]):
         return sys.stdin.buffer
 
     @property
-    def handling(self) -> bool:
-        """Whether something is under way that a signal must not break into."""
-        return self._handling
-
-    @property
     def failed(self) -> bool:
         """Whether something ended with an error: what was read may then be lost, and no state may go out."""
         return self._failed
 
-    def defer(self, action: Callable[[], None]) -> None:
-        """Run ``action`` as soon as what is under way is done, unless it fails."""
-        self._deferred = action
-
     @contextmanager
     def undisturbed(self) -> Iterator[None]:
-        """Let signals wait until the end of this context."""
-        self._handling = True
-        try:
-            yield
-        except BaseException:
-            self._failed = True
-            raise
-        finally:
-            self._handling = False
-        if (action := self._deferred) is not None:
-            self._deferred = None
-            action()
+        """Let signals wait until the end of this context, and note if it fails."""
+        with self.deferral.undisturbed():
+            try:
+                yield
+            except BaseException:
+                self._failed = True
+                raise
 
     def deserialize_json(self, line: bytes) -> dict[str, Any]:
         """The message of a line, with all that is in it."""

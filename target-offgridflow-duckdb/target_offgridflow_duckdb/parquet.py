@@ -6,7 +6,7 @@ import glob
 import re
 from typing import TYPE_CHECKING, Final
 
-from target_offgridflow_duckdb.columns import TEXT, Column, Reading
+from target_offgridflow_duckdb.columns import TEXT, Column, JsonDecoding
 from target_offgridflow_duckdb.database import folded, literal, quoted
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 _NESTED: Final = re.compile(r"(STRUCT|MAP|UNION)\(|.*\[\d*\]$", re.DOTALL)
 #: How exact numbers are read.
-_EXACT: Final = {Reading.INTEGER, Reading.DIGITS}
+_EXACT: Final = {JsonDecoding.INTEGER, JsonDecoding.DIGITS}
 _ROUNDABLE: Final = re.compile(r"FLOAT|DOUBLE|DECIMAL|VARCHAR")
 
 
@@ -47,9 +47,9 @@ def _value(column: Column, found: str) -> str:
     name = quoted(column.name)
     if _NESTED.match(found):
         return f"to_json({name})"
-    if column.reading is Reading.JSON and found == "VARCHAR":
+    if column.decoding is JsonDecoding.JSON and found == "VARCHAR":
         return f"CASE WHEN json_valid({name}) THEN {name} ELSE CAST(to_json({name}) AS VARCHAR) END"
-    if column.reading in _EXACT and _ROUNDABLE.match(found):
+    if column.decoding in _EXACT and _ROUNDABLE.match(found):
         # DuckDB would round it.
         what = (
             f"a number of more than {column.scale} decimals" if column.scale else "a number that is not whole"

@@ -54,7 +54,7 @@ class RowReader:
         escaped = any(msgspec.json.encode(name) != f'"{name}"'.encode() for name in self._fields)
         fields = []
         for column in columns:
-            kind, nothing = decoded(column.reading)
+            kind, nothing = decoded(column.decoding)
             name = None if escaped else column.name
             default = msgspec.NODEFAULT if column.name in keys else nothing
             fields.append((self._fields[column.name], kind, msgspec.field(name=name, default=default)))

@@ -8,7 +8,7 @@ from offgridflow_common.errors import BadRequestError
 from target_offgridflow_duckdb.columns import (
     INSTANT,
     TEXT,
-    Reading,
+    JsonDecoding,
     given_back,
     instant,
     is_integer,
@@ -254,7 +254,7 @@ class Table:
             present = self._types.get(folded(column.name), column.sql_type)
             needed = widest(present, column.sql_type)
             become_texts = needed == TEXT != present and not is_integer(present)
-            were_texts = present == TEXT and column.reading in (Reading.NUMBER, Reading.DIGITS)
+            were_texts = present == TEXT and column.decoding in (JsonDecoding.NUMBER, JsonDecoding.DIGITS)
             if (become_texts or were_texts) and self._database.run(f"SELECT 1 FROM {self._table} LIMIT 1"):
                 raise BadRequestError(
                     asked=f"preparing table {self}",

@@ -175,10 +175,8 @@ class TargetOffgridflowDuckdb(LoadingTarget):
 
     def _handle_termination(self, signum: int, frame: FrameType | None) -> None:
         """Stop when what is under way is done, then load what there is; after an error, nothing more."""
-        if self._reader.handling:
-            self._reader.defer(lambda: self._stop(signum, frame))
-        elif not self._reader.failed:
-            self._stop(signum, frame)
+        if not self._reader.failed:
+            self._reader.deferral.run(lambda: self._stop(signum, frame))
 
     def _stop(self, signum: int, frame: FrameType | None) -> None:
         """Load what there is and exit; where that fails, the error shows, which the SDK's own way hides."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 import polars as pl
 
-from target_offgridflow_duckdb.columns import BIGINTS, Column, Reading
+from target_offgridflow_duckdb.columns import BIGINTS, Column, JsonDecoding
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -20,21 +20,21 @@ _EXACT: Final = Context(prec=10_000)
 #: What there is where a record has no such property.
 _NOTHING: Final = msgspec.Raw()
 #: How JSON is decoded, what stands for nothing, and what polars keeps.
-_DECODED: Final[Mapping[Reading, tuple[Any, Any, pl.DataType]]] = {
-    Reading.TEXT: (str | None, None, pl.String()),
+_DECODED: Final[Mapping[JsonDecoding, tuple[Any, Any, pl.DataType]]] = {
+    JsonDecoding.TEXT: (str | None, None, pl.String()),
     # JSON may write a whole number as 1.0.
-    Reading.INTEGER: (int | float | None, None, pl.Int64()),
-    Reading.NUMBER: (float | None, None, pl.Float64()),
-    Reading.BOOLEAN: (bool | None, None, pl.Boolean()),
-    Reading.DIGITS: (msgspec.Raw, _NOTHING, pl.String()),
-    Reading.JSON: (msgspec.Raw, _NOTHING, pl.String()),
-    Reading.ANY: (msgspec.Raw, _NOTHING, pl.String()),
+    JsonDecoding.INTEGER: (int | float | None, None, pl.Int64()),
+    JsonDecoding.NUMBER: (float | None, None, pl.Float64()),
+    JsonDecoding.BOOLEAN: (bool | None, None, pl.Boolean()),
+    JsonDecoding.DIGITS: (msgspec.Raw, _NOTHING, pl.String()),
+    JsonDecoding.JSON: (msgspec.Raw, _NOTHING, pl.String()),
+    JsonDecoding.ANY: (msgspec.Raw, _NOTHING, pl.String()),
 }
 
 
-def decoded(reading: Reading) -> tuple[Any, Any]:
+def decoded(decoding: JsonDecoding) -> tuple[Any, Any]:
     """The type that msgspec decodes values to, and what stands for a missing one."""
-    kind, nothing, _ = _DECODED[reading]
+    kind, nothing, _ = _DECODED[decoding]
     return kind, nothing
 
 
@@ -46,10 +46,10 @@ def series(column: Column, values: Sequence[Any]) -> pl.Series:
         TypeError: The same.
         DecodeError: The same.
     """
-    *_, dtype = _DECODED[column.reading]
-    if convert := _RAW_READINGS.get(column.reading):
+    *_, dtype = _DECODED[column.decoding]
+    if convert := _RAW_READINGS.get(column.decoding):
         values = [convert(str(value, "utf-8"), column) for value in values]
-    elif column.reading is Reading.INTEGER and any(type(value) is float for value in values):
+    elif column.decoding is JsonDecoding.INTEGER and any(type(value) is float for value in values):
         values = [_whole(value) for value in values]
     try:
         return pl.Series(column.name, values, dtype=dtype)
@@ -106,8 +106,8 @@ def _any(raw: str, column: Column) -> str | None:
     return _json(raw, column)
 
 
-_RAW_READINGS: Final[Mapping[Reading, Callable[[str, Column], str | None]]] = {
-    Reading.DIGITS: _digits,
-    Reading.JSON: _json,
-    Reading.ANY: _any,
+_RAW_READINGS: Final[Mapping[JsonDecoding, Callable[[str, Column], str | None]]] = {
+    JsonDecoding.DIGITS: _digits,
+    JsonDecoding.JSON: _json,
+    JsonDecoding.ANY: _any,
 }

@@ -10,7 +10,7 @@ import pytest
 
 from offgridflow_common import mapping_overrides, reference_data
 from offgridflow_common.errors import ConfigError
-from offgridflow_common.mapping_overrides import table
+from offgridflow_common.mapping_overrides import rows_of
 from offgridflow_common.reference_data import TABLES, packaged, providers, vocabulary
 from offgridflow_common.regions import RegionMapper
 from offgridflow_common.services import ServiceMapper
@@ -102,7 +102,7 @@ def test_a_mistake_is_told_by_line_and_column(
 ) -> None:
     path = own(text)
     with pytest.raises(ConfigError) as caught:
-        [row for kind in TABLES for row in table(kind, "aws", path)]
+        [row for kind in TABLES for row in rows_of(kind, "aws", path)]
     assert str(caught.value).startswith(f"Read the file of mapping_overrides_path, {path}: ")
     assert said in str(caught.value)
 
@@ -117,13 +117,13 @@ def test_both_mappers_check_the_whole_file(own: Callable[[str | bytes], Path]) -
 @pytest.mark.parametrize("name", ["missing.csv", ""])
 def test_a_file_that_cannot_be_read_is_an_error_of_the_settings(name: str, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="Expected a readable CSV file"):
-        table("region", "aws", tmp_path / name)
+        rows_of("region", "aws", tmp_path / name)
 
 
 def test_a_file_as_a_spreadsheet_writes_it_is_read(own: Callable[[str | bytes], Path]) -> None:
     text = 'Kind, PROVIDER ,key,aliases,offgridflow_location\r\n Region,"AWS",mars-1,"a;b",MENA\r\n,,,,\r\n'
     path = own(b"\xef\xbb\xbf" + text.encode())
-    assert table("region", "aws", path)[-1] == {
+    assert rows_of("region", "aws", path)[-1] == {
         "kind": "region",
         "provider": "aws",
         "key": "mars-1",
@@ -133,12 +133,12 @@ def test_a_file_as_a_spreadsheet_writes_it_is_read(own: Callable[[str | bytes], 
 
 
 def test_a_header_alone_changes_nothing(own: Callable[[str | bytes], Path]) -> None:
-    assert table("region", "aws", own(HEADER)) == list(packaged("region", "aws"))
+    assert rows_of("region", "aws", own(HEADER)) == list(packaged("region", "aws"))
 
 
 def test_the_tables_of_the_package_are_never_changed(own: Callable[[str | bytes], Path]) -> None:
     before = [dict(row) for row in packaged("region", "aws")]
-    table("region", "aws", own(HEADER + "region,aws,eu-central-1,MENA,,,,,Mainhattan\n"))
+    rows_of("region", "aws", own(HEADER + "region,aws,eu-central-1,MENA,,,,,Mainhattan\n"))
     assert [dict(row) for row in packaged("region", "aws")] == before
 
 

@@ -69,7 +69,7 @@ def test_messages_and_blocks_come_out_in_the_order_they_were_written(writer: Blo
     with standard_output() as sink:
         for kind in ("message", "lines", "lines", "message"):
             write(writer, kind)
-            assert not writer.writing
+            assert not writer.deferral.under_way
     state = b'{"type":"STATE","value":{}}'
     assert sink.getvalue().splitlines() == [state, b"a,line", b"a,line", state]
 
@@ -79,9 +79,9 @@ def test_what_a_signal_wants_happens_once_when_the_line_is_out(writer: BlockWrit
     seen: list[bytes] = []
 
     def interrupt() -> None:
-        assert writer.writing
+        assert writer.deferral.under_way
         sink.during = None
-        writer.defer(lambda: seen.append(sink.getvalue()))
+        writer.deferral.run(lambda: seen.append(sink.getvalue()))
 
     with standard_output() as sink:
         sink.during = interrupt
@@ -98,7 +98,7 @@ def test_a_signal_may_write_state_and_end_the_process(writer: BlockWriter) -> No
 
     def interrupt() -> None:
         sink.during = None
-        writer.defer(end)
+        writer.deferral.run(end)
 
     with standard_output() as sink:
         sink.during = interrupt
@@ -116,7 +116,7 @@ def test_nothing_is_written_behind_a_line_that_is_torn(
 ) -> None:
     def break_off() -> NoReturn:
         sink.during = None
-        writer.defer(lambda: write(writer, "message"))
+        writer.deferral.run(lambda: write(writer, "message"))
         raise error
 
     with standard_output() as sink:
@@ -126,7 +126,7 @@ def test_nothing_is_written_behind_a_line_that_is_torn(
                 OutputLost, match=rf"writing to standard output: .*{error.strerror}\. see why"
             ):
                 write(writer, kind)
-        assert not writer.writing
+        assert not writer.deferral.under_way
     assert b"STATE" not in sink.getvalue() or kind == "message"
     assert sink.getvalue().count(b"\n") == 1
 
@@ -147,7 +147,7 @@ PROGRAM = """
         sys.exit(3)
 
     def handle(*_):
-        writer.defer(end) if writer.writing else end()
+        writer.deferral.run(end)
 
     signal.signal(signal.SIGTERM, handle)
     while True:

@@ -17,7 +17,7 @@ from packaging.requirements import Requirement
 from singer_sdk.helpers._batch import BatchConfig
 
 from offgridflow_common import observability
-from offgridflow_common.mapping_overrides import table as mapping_table
+from offgridflow_common.mapping_overrides import rows_of
 from offgridflow_common.reference_data import TABLES, providers, vocabulary
 from target_offgridflow_duckdb.target import TargetOffgridflowDuckdb
 from tests.docs.documents import DOCUMENTS, DUCKDB, MAPPING, OBSERVABILITY, ROOT, all_blocks, blocks
@@ -27,9 +27,9 @@ from tests.docs.documents import DOCUMENTS, DUCKDB, MAPPING, OBSERVABILITY, ROOT
 def test_an_example_of_a_mapping_file_is_taken(block: str, tmp_path: Path) -> None:
     path = tmp_path / "own.csv"
     path.write_text(block, "utf-8")
-    known = [row for kind in TABLES for provider in providers() for row in mapping_table(kind, provider)]
+    known = [row for kind in TABLES for provider in providers() for row in rows_of(kind, provider)]
     assert [
-        row for kind in TABLES for provider in providers() for row in mapping_table(kind, provider, path)
+        row for kind in TABLES for provider in providers() for row in rows_of(kind, provider, path)
     ] != known
     assert {row["kind"] for row in csv.DictReader(StringIO(block))} <= set(TABLES)
 

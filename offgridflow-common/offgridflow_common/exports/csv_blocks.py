@@ -2,11 +2,11 @@
 
 polars fills short records up with null and cuts long ones, so it must be found out whether each record has as
 many fields as the header. To that end each line gets one more field: a mark, which the lines do not hold. A
-record fits exactly if polars finds the mark in the field behind the header's last one. Lines inside of quoted
+record fits exactly if polars finds the mark in the field after the header's last one. Lines inside of quoted
 values are marked, too; these marks are taken out of the values again.
 
-A chunk is cut behind its last newline. If that newline is inside of quotes, the last record does not fit, and
-the chunk is cut again behind the last newline that an even number of quotes stands before.
+A chunk is cut after its last newline. If that newline is inside of quotes, the last record does not fit, and
+the chunk is cut again after the last newline that an even number of quotes precedes.
 """
 
 from __future__ import annotations
@@ -97,7 +97,7 @@ class CsvReader:
             yield piece
 
     def _chunks(self) -> Generator[MarkedLines]:
-        """The lines behind the header, many at a time; each piece is marked while the processor has it."""
+        """The lines after the header, many at a time; each piece is marked while the processor has it."""
         parts: list[MarkedLines] = []
         size = ended = 0
         for piece in self._pieces_left:
@@ -141,19 +141,19 @@ class CsvReader:
         Raises:
             polars.exceptions.PolarsError, ValueError: What is wrong with them.
         """
-        behind_last = len(self.names)
+        after_last = len(self.names)
         try:
-            frame = self._read(lines, {*positions, *self._with_lines, behind_last})
+            frame = self._read(lines, {*positions, *self._with_lines, after_last})
         except pl.exceptions.SchemaError as error:  # all records are too short
             raise ValueError(self._complaint(lines.lines)) from error
-        found = frame.drop_in_place(str(behind_last))
+        found = frame.drop_in_place(str(after_last))
         if found.null_count() or (found != lines.mark.decode()).any():
             raise ValueError(self._complaint(lines.lines))
         self._unmark(frame, lines)
         return frame.select(map(str, positions))
 
     def _read(self, lines: MarkedLines, positions: Iterable[int]) -> pl.DataFrame:
-        """Some fields of each record; behind the header's last one stands the mark."""
+        """Some fields of each record; after the header's last one stands the mark."""
         text = lines.text
         return pl.read_csv(
             # polars drops a byte order mark from each text it is given; only a file's first is one.

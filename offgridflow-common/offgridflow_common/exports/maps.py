@@ -27,14 +27,17 @@ def maps_of_texts(texts: Iterable[str | None], kind: Kind) -> pl.Series:
 
 
 def retyped_maps(values: pl.Series, kind: Kind) -> pl.Series:
-    """Maps whose values are of another type: no text, or a list of keys and values."""
+    """Maps that are no text: those with values of another type, and lists of pairs of key and value."""
     if not isinstance(values.dtype, pl.Map):
         return values.cast(kind.dtype)
     return _maps([None if row is None else _members(row, kind) for row in values], kind)
 
 
 def maps_of_entries(entries: pl.DataFrame, kind: Kind) -> pl.Series:
-    """The map of each row, of its entries in order; each row has one without a key, which is no member."""
+    """A map for each row, of its entries in order.
+
+    Each row has an entry without a key, which is dropped: it keeps rows that have no others.
+    """
     members = pl.struct("key", "value").filter(pl.col("key").is_not_null()).alias("members")
     return entries.group_by("row", maintain_order=True).agg(members)["members"].cast(kind.dtype)
 

@@ -29,7 +29,7 @@ class MarkedLines:
 
     @classmethod
     def of(cls, lines: bytes) -> MarkedLines:
-        """Mark lines; what stands behind the last newline gets no mark."""
+        """Mark lines; what stands after the last newline gets no mark."""
         mark = _MARK
         while mark in lines:
             mark += _MARK
@@ -50,7 +50,7 @@ class MarkedLines:
 
     @property
     def field(self) -> bytes:
-        """What stands behind each line."""
+        """What stands after each line."""
         return b"," + self.mark
 
     @property

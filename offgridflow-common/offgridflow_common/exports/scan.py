@@ -71,6 +71,8 @@ def read_blocks(  # noqa: PLR0913 - what, of which file, into which columns, and
     Raises:
         ContractBroken: A required column is missing.
         FatalError: The file is damaged, or a value is not of its column's type.
+        PermissionDenied: The file may not be read.
+        SourceChanged: The file was removed since it was listed.
     """
     row = 0
     with _explained(where), closing(_sources(path, block_rows, at_once)) as sources:

@@ -93,7 +93,7 @@ def save(chunks: Iterable[bytes], info: ObjectInfo, target: Path, where: str) ->
 
 @contextmanager
 def gone_is_changed(asked: str) -> Iterator[None]:
-    """Whoever reads an object that was listed: if it is gone since, it has changed.
+    """Report an object that was listed and is gone as one that has changed.
 
     Args:
         asked: What is being done, for messages.

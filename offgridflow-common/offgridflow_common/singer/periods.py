@@ -62,7 +62,7 @@ class VersionedPeriods:
         self._version: str | None = bookmark.get("model_version")
         self._mixed = "model_version" in bookmark and self._version is None
         self._resume = self._resume_at()
-        #: Whether periods between those that were read and those of this run are left out by the settings.
+        #: Whether the settings leave a gap between the periods that were read and those of this run.
         self._leaves_gap = self._newest is not None and self._resume > self._after(self._newest)
         self._seen: dict[datetime, str] = {}
 
@@ -112,11 +112,11 @@ class VersionedPeriods:
     def _conclude(self) -> None:
         """Remember that all wanted history is out, and of which version."""
         values: dict[str, Any] = {}
-        # Of a new version is only what this run has read: less, perhaps, than what was read before.
+        # With a new version, only what this run has read counts, which may be less than before.
         if self._begun_at is None or self._leaves_gap or self._mixed or self._reaches_further_back():
             values["history_start"] = iso_text(self._history.start)
         if self._seen:
-            # A provider that is halfway through with a new version has some months of the old one still.
+            # A provider that is halfway through a new version still has some months of the old one.
             is_mixed = len(set(self._seen.values())) > 1
             values["model_version"] = None if is_mixed else self._newest_version()
         self._remember(values)

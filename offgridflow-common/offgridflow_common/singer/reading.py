@@ -108,7 +108,7 @@ def pending_deliveries(  # noqa: PLR0913 - which, how, and what is known of them
         manifests: The deliveries to read, in order; each is asked for when the one before it is done.
         bookmarks: What was read, and where it is remembered.
         read: Reads one delivery.
-        logger: Told of restarts.
+        logger: Logs restarts.
         verified_first: Nothing goes out before the delivery is known to have been the newest to its end;
             for readers that give little.
     """
@@ -136,7 +136,7 @@ def delivery_blocks(  # noqa: PLR0913 - what, of which files, into which columns
         table: What its files should contain.
         columns: The columns wanted, as :class:`~offgridflow_common.exports.table.Plan` takes them.
         reading: Keeps count.
-        logger: Told of the progress.
+        logger: Logs the progress.
         block_rows: Rows of a block at most.
         at_once: Blocks of a Parquet file that are read at once.
         resumable: Each block goes out before the next is asked for, so that each file that is read may
@@ -144,6 +144,7 @@ def delivery_blocks(  # noqa: PLR0913 - what, of which files, into which columns
 
     Raises:
         ContractBroken: A required column is missing; nothing was read then.
+        FatalError, PermissionDenied, SourceChanged: As :func:`~offgridflow_common.exports.scan.read_blocks`.
     """
     if delivery.columns is not None:
         table.check(delivery.columns, delivery.manifest.label)

@@ -11,9 +11,10 @@ from singer_sdk.singerlib.messages import StateMessage
 
 from offgridflow_common.clock import SYSTEM_CLOCK
 from offgridflow_common.errors import OutputLost
+from offgridflow_common.singer.deferral import Deferral
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from singer_sdk.singerlib.messages import Message
 
@@ -28,9 +29,9 @@ _SECONDS_BETWEEN_LARGE_STATES = 10.0
 class BlockWriter(SimpleSingerWriter):
     """Writes messages to stdout one by one or as a block, and never tears a line.
 
-    A signal that arrives while a line is being written waits until the line is out: ``defer`` takes
-    what the signal wants to do. Otherwise a handler that writes state would land inside a record. Once a
-    line could not be written whole, nothing is written behind it: each method raises ``OutputLost``.
+    A signal that arrives while a line is being written waits until the line is out, by ``deferral``.
+    Otherwise a handler that writes state would land inside a record. Once a line could not be written whole,
+    nothing is written after it: each method raises ``OutputLost``.
     """
 
     clock: Clock = SYSTEM_CLOCK
@@ -38,14 +39,8 @@ class BlockWriter(SimpleSingerWriter):
     def __init__(self) -> None:
         self._state_bytes = 0
         self._state_written_at = self.clock.monotonic()
-        self._writing = False
-        self._deferred: Callable[[], None] | None = None
+        self.deferral = Deferral()
         self._lost: OutputLost | None = None
-
-    @property
-    def writing(self) -> bool:
-        """Whether a message is under way to stdout just now."""
-        return self._writing
 
     @property
     def state_is_due(self) -> bool:
@@ -56,10 +51,6 @@ class BlockWriter(SimpleSingerWriter):
         """
         waited = self.clock.monotonic() - self._state_written_at
         return self._state_bytes <= _LARGE_STATE_BYTES or waited >= _SECONDS_BETWEEN_LARGE_STATES
-
-    def defer(self, action: Callable[[], None]) -> None:
-        """Run ``action`` as soon as the message under way is complete."""
-        self._deferred = action
 
     def write_message(self, message: Message) -> None:
         """Write one message and flush it."""
@@ -81,19 +72,14 @@ class BlockWriter(SimpleSingerWriter):
     def _whole_lines(self) -> Iterator[None]:
         if self._lost:
             raise self._lost
-        self._writing = True
-        try:
-            sys.stdout.flush()
-            yield
-            sys.stdout.flush()
-        except Exception as error:
-            self._lost = _output_lost(error)
-            raise self._lost from error
-        finally:
-            self._writing = False
-        if (action := self._deferred) is not None:
-            self._deferred = None
-            action()
+        with self.deferral.undisturbed():
+            try:
+                sys.stdout.flush()
+                yield
+                sys.stdout.flush()
+            except Exception as error:
+                self._lost = _output_lost(error)
+                raise self._lost from error
 
 
 def _output_lost(error: Exception) -> OutputLost:

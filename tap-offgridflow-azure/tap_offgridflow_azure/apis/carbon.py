@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from offgridflow_common.columns import Column, Kind, polars_schema
+from offgridflow_common.columns import Column, Kind
 from offgridflow_common.errors import PermissionDenied
 from offgridflow_common.months import MONTH, Period, add_months, floor, periods
 from offgridflow_common.pagination import Page
 from tap_offgridflow_azure.apis.fields import Fields
-from tap_offgridflow_azure.apis.pages import distinct_pages, numbered
+from tap_offgridflow_azure.apis.pages import distinct_pages, numbered, unnumbered_schema
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -71,7 +71,7 @@ COLUMNS = (
 )
 #: What tells rows apart, as far as it does.
 KEY = ("period_start", "carbon_scope", "category_type", "subscription_id", "item_id")
-_SCHEMA = {name: dtype for name, dtype in polars_schema(COLUMNS).items() if name != "item_number"}
+_SCHEMA = unnumbered_schema(COLUMNS)
 
 
 def computed_months(now: datetime) -> list[Period]:
@@ -82,7 +82,7 @@ def computed_months(now: datetime) -> list[Period]:
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
+class ReportRequest:
     """What one report is about: a month, a scope and a category of some subscriptions."""
 
     month: Period
@@ -116,13 +116,13 @@ class CarbonReports:
     Args:
         client: Asks Azure.
         category: What a row is about, in the API's words.
-        regions: Tells regions by their names.
+        regions: Finds regions by their names.
         retrieved_at: When the run began.
 
     Attributes:
         denied: The subscriptions that denied access, each with the reason that the API gives.
         answered: The months of which there was a report.
-        cut: The reports that the API ended before all rows were there; each is of one subscription.
+        truncated: The reports that the API ended before all rows were there; each is of one subscription.
     """
 
     def __init__(
@@ -134,7 +134,7 @@ class CarbonReports:
         self._retrieved_at = retrieved_at
         self.denied: dict[str, str] = {}
         self.answered: set[Period] = set()
-        self.cut: list[Question] = []
+        self.truncated: list[ReportRequest] = []
 
     def months(self) -> list[Period] | None:
         """The months that the API has, oldest first; None if it may not be asked for them."""
@@ -162,21 +162,20 @@ class CarbonReports:
         for start in range(0, len(subscriptions), together):
             if reports := list(self._of_scopes(month, subscriptions[start : start + together])):
                 is_whole = ~pl.col("subscription_id").is_in(sorted(self.incomplete(month)))
-                rows = numbered(pl.concat(reports).filter(is_whole), KEY)
-                yield rows.select([column.name for column in COLUMNS])
+                yield numbered(pl.concat(reports).filter(is_whole), KEY, COLUMNS)
 
     def incomplete(self, month: Period) -> set[str]:
         """The subscriptions of which not all of a month could be read, as far as is known."""
-        cut = {question.subscriptions[0] for question in self.cut if question.month == month}
-        return cut | self.denied.keys()
+        truncated = {question.subscriptions[0] for question in self.truncated if question.month == month}
+        return truncated | self.denied.keys()
 
     def _of_scopes(self, month: Period, subscriptions: Sequence[str]) -> Iterator[pl.DataFrame]:
         for scope in SCOPES:
             if allowed := tuple(one for one in subscriptions if one not in self.denied):
-                yield self._whole(Question(month, scope, self._category, allowed))
+                yield self._complete_report(ReportRequest(month, scope, self._category, allowed))
 
-    def _whole(self, question: Question) -> pl.DataFrame:
-        """All rows; where a report may have been cut, its subscriptions are asked for in smaller groups."""
+    def _complete_report(self, question: ReportRequest) -> pl.DataFrame:
+        """All rows; where a report may be truncated, its subscriptions are asked for in smaller groups."""
         rows = self._report(question)
         if rows.height != MOST_ROWS:
             return rows
@@ -184,20 +183,20 @@ class CarbonReports:
         if len(asked) > 1:
             halves = (asked[: len(asked) // 2], asked[len(asked) // 2 :])
             return pl.concat(
-                self._whole(Question(question.month, question.scope, question.category, half))
+                self._complete_report(ReportRequest(question.month, question.scope, question.category, half))
                 for half in halves
             )
         self._compare(question, rows)
         return rows
 
-    def _compare(self, question: Question, rows: pl.DataFrame) -> None:
-        """Note a report as cut if its rows do not add up to what the subscription has in all."""
-        whole = Question(question.month, question.scope, "Subscription", question.subscriptions)
+    def _compare(self, question: ReportRequest, rows: pl.DataFrame) -> None:
+        """Note a report as truncated if its rows do not add up to what the subscription has in all."""
+        whole = ReportRequest(question.month, question.scope, "Subscription", question.subscriptions)
         expected, got = (_total(report) for report in (self._report(whole), rows))
         if not math.isclose(expected, got, rel_tol=1e-6):
-            self.cut.append(question)
+            self.truncated.append(question)
 
-    def _report(self, question: Question) -> pl.DataFrame:
+    def _report(self, question: ReportRequest) -> pl.DataFrame:
         def fetch(token: str | None) -> Page[dict[str, Any]]:
             body = question.body | ({"skipToken": token} if token else {})
             path = f"{_PROVIDER}/carbonEmissionReports"
@@ -216,12 +215,12 @@ class CarbonReports:
                 reason = decision.text("denialReason") or "no reason given"
                 self.denied[decision.key("subscriptionId").lower()] = " ".join(reason.split())
 
-    def _rows(self, page: Sequence[object], question: Question) -> Iterator[dict[str, Any]]:
+    def _rows(self, page: Sequence[object], question: ReportRequest) -> Iterator[dict[str, Any]]:
         asked = str(question)
         for row in page:
             yield self._row(Fields(row, asked), question)
 
-    def _row(self, row: Fields, question: Question) -> dict[str, Any]:
+    def _row(self, row: Fields, question: ReportRequest) -> dict[str, Any]:
         name, resource, group = (row.text(field) for field in ("itemName", "resourceId", "resourceGroupUrl"))
         item = resource or group or name
         if not item:
@@ -254,7 +253,7 @@ class CarbonReports:
         }
 
 
-def _category(row: Fields, question: Question) -> str:
+def _category(row: Fields, question: ReportRequest) -> str:
     given = row.text("categoryType") or question.category
     if given.lower() != question.category.lower():
         raise row.broken(f"a row of the category {given}")
@@ -265,7 +264,7 @@ def _total(rows: pl.DataFrame) -> float:
     return math.fsum(rows["latest_month_emissions"].drop_nulls())
 
 
-def _subscription(row: Fields, name: str | None, question: Question) -> str:
+def _subscription(row: Fields, name: str | None, question: ReportRequest) -> str:
     """Whose row it is; rows that do not say belong to the one subscription that was asked for."""
     given = row.text("subscriptionId") or (name if question.category == "Subscription" else None)
     if given is None and len(question.subscriptions) == 1:

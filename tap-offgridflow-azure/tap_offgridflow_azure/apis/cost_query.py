@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from offgridflow_common.columns import Column, Kind, polars_schema
+from offgridflow_common.columns import Column, Kind
 from offgridflow_common.pagination import Page
 from tap_offgridflow_azure.apis.fields import UNASSIGNED, Fields
-from tap_offgridflow_azure.apis.pages import distinct_pages, numbered
+from tap_offgridflow_azure.apis.pages import distinct_pages, numbered, unnumbered_schema
 
 if TYPE_CHECKING:
     import logging
@@ -49,7 +49,7 @@ COLUMNS = (
     Column("extra", Kind.STRING_MAP, "Columns that this version does not know, as text."),
     Column("retrieved_at", Kind.TIMESTAMP, "When it was read.", required=True),
 )
-_SCHEMA = {name: dtype for name, dtype in polars_schema(COLUMNS).items() if name != "item_number"}
+_SCHEMA = unnumbered_schema(COLUMNS)
 #: What tells rows apart, as far as it does.
 KEY = ("scope", "cost_metric", "usage_date", "service_name", "resource_location", "currency")
 
@@ -71,9 +71,9 @@ class CostQueries:
     Args:
         client: Asks Azure.
         metric: Which cost, in the words of the API.
-        regions: Tells regions by their names.
+        regions: Finds regions by their names.
         retrieved_at: When the run began; nothing later is asked for.
-        logger: Told of answers that left out days.
+        logger: Logs answers that left out days.
     """
 
     def __init__(
@@ -94,7 +94,7 @@ class CostQueries:
         """The rows of some days, at most 31, as :data:`COLUMNS`.
 
         An answer may silently be of fewer days than were asked for. So what lies before its first day and
-        behind its last one is asked for again, until nothing more comes.
+        after its last one is asked for again, until nothing more comes.
 
         Raises:
             ContractBroken: The answer is of other days, or lacks a column; the message says which.
@@ -109,7 +109,7 @@ class CostQueries:
                 self._logger.warning(
                     "cost of %s: an answer left out %s; they were asked for again", scope, asked
                 )
-            yield numbered(rows, KEY).select([column.name for column in COLUMNS])
+            yield numbered(rows, KEY, COLUMNS)
             waiting += self._left_out(asked, rows)
 
     def _left_out(self, asked: Days, rows: pl.DataFrame) -> Iterator[Days]:

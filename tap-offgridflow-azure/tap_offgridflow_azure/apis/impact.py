@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from offgridflow_common.columns import Column, Kind, polars_schema
+from offgridflow_common.columns import Column, Kind
 from offgridflow_common.pagination import Page
 from tap_offgridflow_azure.apis.fields import UNASSIGNED, Fields
-from tap_offgridflow_azure.apis.pages import numbered
+from tap_offgridflow_azure.apis.pages import numbered, unnumbered_schema
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -50,7 +50,7 @@ COLUMNS = (
     Column("extra", Kind.STRING_MAP, "Fields that this version does not know, as text."),
     Column("retrieved_at", Kind.TIMESTAMP, "When it was read.", required=True),
 )
-_SCHEMA = {name: dtype for name, dtype in polars_schema(COLUMNS).items() if name != "item_number"}
+_SCHEMA = unnumbered_schema(COLUMNS)
 
 #: Pages are parted by number of rows, so the rows need an order that does not change meanwhile.
 _ORDER = "subscriptionId,azureServiceName,subService,azureRegionName,scopeId"
@@ -62,7 +62,7 @@ class ImpactReports:
     Args:
         client: Asks Cloud for Sustainability.
         settings: Names the instance and the billing account.
-        regions: Tells regions by their names.
+        regions: Finds regions by their names.
         retrieved_at: When the run began.
     """
 
@@ -94,8 +94,7 @@ class ImpactReports:
 
         pages = self._client.pager.pages(fetch)
         rows: Iterator[dict[str, Any]] = (self._row(row, month) for page in pages for row in page.items)
-        found = pl.DataFrame(rows, schema=_SCHEMA)
-        return numbered(found, KEY).select([column.name for column in COLUMNS])
+        return numbered(pl.DataFrame(rows, schema=_SCHEMA), KEY, COLUMNS)
 
     def _row(self, row: Fields, month: Period) -> dict[str, Any]:
         key = row.key("dateKey")

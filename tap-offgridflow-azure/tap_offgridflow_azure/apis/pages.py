@@ -6,11 +6,13 @@ from typing import TYPE_CHECKING, TypeVar
 
 import polars as pl
 
+from offgridflow_common.columns import polars_schema
 from offgridflow_common.errors import ContractBroken
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
+    from offgridflow_common.columns import Column
     from offgridflow_common.pagination import CursorPager, Page
 
 T = TypeVar("T")
@@ -42,6 +44,12 @@ def distinct_pages(
         yield page.items
 
 
-def numbered(rows: pl.DataFrame, key: Sequence[str]) -> pl.DataFrame:
-    """The rows with the column ``item_number``, which counts those that share a key; with it, all differ."""
-    return rows.with_columns(item_number=pl.int_range(1, pl.len() + 1, dtype=pl.Int64).over(key))
+def unnumbered_schema(columns: Iterable[Column]) -> dict[str, pl.DataType]:
+    """The types of a stream's columns, without that of ``item_number``."""
+    return {name: dtype for name, dtype in polars_schema(columns).items() if name != "item_number"}
+
+
+def numbered(rows: pl.DataFrame, key: Sequence[str], columns: Iterable[Column]) -> pl.DataFrame:
+    """The rows in a stream's columns; ``item_number`` counts those that share a key, so that all differ."""
+    number = pl.int_range(1, pl.len() + 1, dtype=pl.Int64).over(key)
+    return rows.with_columns(item_number=number).select([column.name for column in columns])

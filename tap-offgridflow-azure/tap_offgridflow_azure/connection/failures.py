@@ -40,7 +40,7 @@ class SignInExchange:
         unanswered: The URL of the last request if no answer came.
         status: The status of the last answer.
         retry_after: The seconds that it asked to wait.
-        number: The number behind AADSTS in it.
+        number: The number after AADSTS in it.
         error: Its OAuth error.
     """
 
@@ -88,7 +88,7 @@ def sign_in_error(
     """Turn what azure-identity raised into an error of ours.
 
     All of its errors are of one type, a wrong secret as well as a network that is down, and their texts
-    change. The number behind AADSTS tells; where there is none, what went over the wire does.
+    change. The number after AADSTS tells; where there is none, what went over the wire does.
 
     Args:
         error: What was raised.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
@@ -14,11 +13,12 @@ from offgridflow_common.errors import (
     OffGridFlowError,
     UnknownError,
 )
+from offgridflow_common.months import utc_moment
 from offgridflow_common.retry import parse_retry_after
 from tap_offgridflow_azure.apis.fields import Fields
 
 if TYPE_CHECKING:
-    from datetime import date
+    from datetime import date, datetime
 
     from offgridflow_common.responses import Response
     from tap_offgridflow_azure.client import AzureClient
@@ -147,10 +147,9 @@ def _moment(content: Fields) -> datetime | None:
         return None
     try:
         # Seven digits of a second are one more than a moment here has.
-        moment = datetime.fromisoformat(text)
-    except ValueError as error:
+        return utc_moment(text)
+    except (ValueError, OverflowError) as error:
         raise content.broken(f"'{text}' in place of a time in validTill") from error
-    return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def _reason(content: Fields) -> str:

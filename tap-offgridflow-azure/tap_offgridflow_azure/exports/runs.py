@@ -8,6 +8,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from offgridflow_common.exports.manifest_json import broken_manifest, parse_manifest, text_of
+from offgridflow_common.months import utc_moment
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -156,7 +157,6 @@ def _moment(values: Mapping[str, Any], name: str, where: str) -> datetime:
     """A time that must be there; one without a zone, as older manifests have, is in UTC."""
     text = text_of(values, name, where)
     try:
-        moment = datetime.fromisoformat(text)
-    except ValueError as error:
+        return utc_moment(text)
+    except (ValueError, OverflowError) as error:
         raise broken_manifest(where, f"'{text}' in place of a time in {name}") from error
-    return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)

@@ -36,8 +36,8 @@ def carbon_partitions(
     Args:
         tap: Its window, its subscriptions, its client and its beginning.
         bookmarks: Where it is remembered what was read.
-        regions: Tells regions by their names.
-        logger: Told of what could not be read.
+        regions: Finds regions by their names.
+        logger: Logs what could not be read.
         shape: Makes rows of the stream of the report's rows, in one frame or several.
 
     Raises:
@@ -115,15 +115,15 @@ class _Reading:
 
     def conclude(self) -> None:
         """Report what could not be read, now that all else is out."""
-        cut, denied = self._reports.cut, self._reports.denied
-        for question in cut:
+        truncated, denied = self._reports.truncated, self._reports.denied
+        for question in truncated:
             self._logger.error("%s: rows are missing, the API ends each report after %d", question, MOST_ROWS)
         if denied:
             self._report(denied)
-        if cut:
+        if truncated:
             raise ContractBroken(
                 asked="reading emissions",
-                got=f"{len(cut)} reports whose rows are not all there",
+                got=f"{len(truncated)} reports whose rows are not all there",
                 do="set carbon_category to ResourceGroup, which has fewer rows; all else is out",
             )
 

@@ -33,7 +33,7 @@ def impact_partitions(
     Args:
         tap: Its window, its lookback, its client and its beginning.
         bookmarks: Where it is remembered what was read; the report has a partition of its own there.
-        regions: Tells regions by their names.
+        regions: Finds regions by their names.
         shape: Makes rows of the stream of the report's rows.
         until: Months that begin at or after this are not wanted, beside those after the window.
     """

@@ -15,7 +15,7 @@ class RegionalStream(OffGridFlowStream[AzureTap], abc.ABC):
 
     @cached_property
     def regions(self) -> RegionMapper:
-        """Tells regions by their names."""
+        """Finds regions by their names."""
         return RegionMapper("azure", self.tap.settings.mapping_overrides_path)
 
     def conclude(self) -> None:
