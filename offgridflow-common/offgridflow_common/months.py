@@ -48,6 +48,12 @@ def floor(moment: datetime, months: int) -> datetime:
     return datetime(moment.year, month, 1, tzinfo=UTC)
 
 
+def ceiling(moment: datetime, months: int) -> datetime:
+    """The first instant of a month or year at or after a moment."""
+    start = floor(moment, months)
+    return start if start == moment else add_months(start, months)
+
+
 def add_months(start: datetime, months: int) -> datetime:
     """The same day so many months later, or earlier; ``start`` is the first of a month."""
     count = start.year * 12 + start.month - 1 + months

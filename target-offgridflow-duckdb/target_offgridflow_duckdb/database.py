@@ -62,11 +62,24 @@ class Database:
                 got=_first_line(error),
                 do="check `path`, and that no other process has the file open: one at a time can write to it",
             ) from error
+        if not self._path.startswith("md:") and not self._is_kept(connection):
+            connection.close()
+            raise BadRequestError(
+                asked=f"opening {self._path}",
+                got="a database that is gone with the run, as DuckDB makes one of files in other formats",
+                do="let `path` name a file of DuckDB's own, or one that is not there yet",
+            )
         # Times without zone are UTC, wherever the loader runs. Small loads come to rest together: to rewrite
         # the last part of a table after each of them would take longer than all else.
         for setting in ("TimeZone = 'UTC'", f"wal_autocheckpoint = '{_CHECKPOINT}'"):
             connection.execute(f"SET {setting}").fetchall()
         return connection
+
+    @staticmethod
+    def _is_kept(connection: duckdb.DuckDBPyConnection) -> bool:
+        """Whether the database is in a file."""
+        query = "SELECT path FROM duckdb_databases() WHERE database_name = current_database()"
+        return any(path for (path,) in connection.execute(query).fetchall())
 
     @cached_property
     def name(self) -> str:

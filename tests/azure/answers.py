@@ -55,6 +55,19 @@ def costs(first: date, days: int, *, subscription: str = ONE, amount: str = "1.2
     ]
 
 
+def overlapping(rows_of: Callable[[Any], list[Any]]) -> Callable[[Any], None]:
+    """A change of answers whose second page begins with the last row of the first, instead of its own."""
+    last: list[Any] = []
+
+    def changed(answer: Any) -> None:
+        rows = rows_of(answer)
+        if len(last) == 1:
+            rows[0] = last[0]
+        last.append(rows[-1])
+
+    return changed
+
+
 def only(number: int, change: Callable[[Any], object]) -> Callable[[Any], None]:
     """A change of the answer with this number, from 1, that leaves all others as they are."""
     count = itertools.count(1)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.azure.answers import ONE, SCOPES, THREE, TWO, emissions, only
+from tests.azure.answers import ONE, SCOPES, THREE, TWO, emissions, only, overlapping
 from tests.local_clouds.azure_discovery import Subscription
 from tests.local_clouds.azure_errors import BAD_GATEWAY_HTML, arm_error, throttled, unavailable
 
@@ -336,7 +337,6 @@ BREAKS: dict[str, tuple[Callable[[Any], Any], str]] = {
         lambda answer: second(answer).update(location={}),
         "dict in place of text in location",
     ),
-    "a row twice": (lambda answer: answer["value"].append(dict(second(answer))), "the same row twice"),
 }
 
 
@@ -357,6 +357,22 @@ def test_an_answer_outside_of_the_contract_is_fatal_and_nothing_of_it_goes_out(
     assert named in run.stderr
     assert {month for month, _ in rows_out(run)} == {"2026-07"}
     assert newest(run) == dict.fromkeys((ONE, TWO, THREE), "2026-07")
+
+
+def test_pages_that_overlap_are_refused(azure: LocalAzure, tap_config: Config, run_tap: RunTap) -> None:
+    azure.carbon.most_rows = 2
+    azure.arm.alter("carbon", overlapping(lambda answer: answer["value"]))
+    run = run_tap(tap_config(), [CARBON])
+    assert run.exit_code == 1
+    assert "the same row on two pages" in run.stderr
+    assert not run.records(CARBON)
+
+
+def test_rows_of_one_page_may_be_alike(azure: LocalAzure, tap_config: Config, run_tap: RunTap) -> None:
+    azure.arm.alter("carbon", only(1, lambda answer: answer["value"].append(dict(second(answer)))))
+    run = run_tap(tap_config(end_date="2026-08-01"), [CARBON])
+    assert run.exit_code == 0
+    assert Counter(one["item_number"] for one in run.records(CARBON))[2] == 1
 
 
 def test_a_range_that_cannot_be_read_is_fatal(azure: LocalAzure, tap_config: Config, run_tap: RunTap) -> None:

@@ -241,8 +241,9 @@ def test_no_cost_is_an_answer(
 @pytest.mark.parametrize(
     ("settings", "expected"),
     [
-        ({"end_date": "2026-07-15"}, ["2026-07-01..2026-07-14"]),
-        ({"end_date": "2026-07-15T00:00:01Z"}, ["2026-07-01..2026-07-15"]),
+        ({"end_date": "2026-07-15"}, ["2026-07-01..2026-07-31"]),
+        ({"end_date": "2026-08-01"}, ["2026-07-01..2026-07-31"]),
+        ({"end_date": "2026-08-01T00:00:01Z"}, ["2026-07-01..2026-07-31", "2026-08-01..2026-08-31"]),
         ({"start_date": "2026-09-20"}, ["2026-09-01..2026-09-30"]),
         ({"start_date": "2026-02-01", "end_date": "2026-03-01"}, ["2026-02-01..2026-02-28"]),
     ],
@@ -257,7 +258,7 @@ def test_the_window_is_asked_for_month_by_month(
     run = run_tap(config | settings, [STREAM])
     assert run.exit_code == 0
     assert asked(azure) == expected
-    last = expected[0][-10:]
+    last = expected[-1][-10:]
     assert all(one["usage_date"][:10] <= last for one in run.records(STREAM))
 
 
@@ -443,6 +444,18 @@ class TestSettling:
         again = run_on(8, state)
         assert sorted(months_out(again)) == list(self.BOTH)
         assert sorted(months_out(run_on(9, again.state))) == ["2026-09"]
+
+    def test_a_window_that_begins_later_leaves_it_to_one_that_reaches_back(
+        self, run_on: Callable[..., Run]
+    ) -> None:
+        state = run_on(1).state
+        for day in (8, 9):
+            later = run_on(day, state, start_date="2026-09-01")
+            assert sorted(months_out(later)) == ["2026-09"]
+            state = later.state
+        back = run_on(10, state)
+        assert "2026-08" in months_out(back)
+        assert sorted(months_out(run_on(11, back.state))) == ["2026-09"]
 
     def test_a_window_that_ends_before_leaves_it_to_the_next_run(self, run_on: Callable[..., Run]) -> None:
         first = run_on(1)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.azure.answers import ONE, THREE, TWO, costs, only
+from tests.azure.answers import ONE, THREE, TWO, costs, only, overlapping
 from tests.local_clouds.azure_discovery import Subscription
 from tests.local_clouds.azure_errors import (
     BAD_GATEWAY_HTML,
@@ -226,10 +226,6 @@ BREAKS: dict[str, tuple[Callable[[Any], Any], str]] = {
     "a short row": (lambda answer: table(answer)["rows"][0].pop(), "a row that does not have 6 values"),
     "no rows": (lambda answer: table(answer).pop("rows"), "nothing in place of a list in rows"),
     "nothing": (lambda answer: answer.clear(), "no column Cost, UsageDate"),
-    "a row twice": (
-        lambda answer: table(answer)["rows"].append(table(answer)["rows"][0]),
-        "the same row twice",
-    ),
     "a link to elsewhere": (
         lambda answer: table(answer).update(nextLink="https://example.com/query?$skiptoken=1"),
         "it is not the origin that the credentials are for",
@@ -252,6 +248,15 @@ def test_an_answer_outside_of_the_contract_ends_its_scope_and_nothing_of_its_mon
     assert named in run.stderr
     assert rows_out(run) == {(ONE, "2026-07"): 62} | whole(TWO, THREE)
     assert newest(run) == {ONE: "2026-07"} | dict.fromkeys((TWO, THREE), "2026-09")
+
+
+def test_pages_that_overlap_are_refused(azure: LocalAzure, config: dict[str, Any], run_tap: RunTap) -> None:
+    azure.queries.most_rows = 25
+    azure.arm.alter("query", overlapping(lambda answer: table(answer)["rows"]))
+    run = run_tap(config | {"subscription_ids": [ONE]}, [STREAM])
+    assert run.exit_code == 1
+    assert "the same row on two pages" in run.stderr
+    assert not run.records(STREAM)
 
 
 def test_a_refused_request_is_not_repeated(

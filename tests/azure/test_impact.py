@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.azure.answers import ONE, TWO
+from tests.azure.answers import ONE, TWO, overlapping
 from tests.local_clouds.azure_errors import arm_error, unavailable
 from tests.local_clouds.mcfs import ENROLLMENT, ImpactRow
 
@@ -115,6 +115,15 @@ def test_every_value_of_every_row_arrives_as_the_service_has_it(
     }
     # October is not published yet, so it does not count as read.
     assert newest(run) == "2026-09"
+
+
+def test_pages_that_overlap_are_refused(azure: LocalAzure, config: dict[str, Any], run_tap: RunTap) -> None:
+    azure.impact.page_size = 5
+    azure.impact.alter("emissions", overlapping(lambda answer: answer["value"]))
+    run = run_tap(config, [STREAM])
+    assert run.exit_code == 1
+    assert "the same row on two pages" in run.stderr
+    assert not run.records(STREAM)
 
 
 def test_both_headers_go_with_every_request(

@@ -51,6 +51,24 @@ def test_the_folder_of_the_file_must_be_there(loader: Loader, tmp_path: Path) ->
         loader.load(schema("s", k=INTEGER), path=str(tmp_path / "nowhere" / "x.duckdb"))
 
 
+@pytest.mark.parametrize(
+    ("name", "content"), [("x.csv", "k\n1\n"), ("x.json", '{"k": 1}'), ("x.parquet", None)]
+)
+def test_a_file_in_another_format_is_no_database(
+    name: str, content: str | None, loader: Loader, tmp_path: Path
+) -> None:
+    """DuckDB opens it as a database in memory, in which rows would be gone with the run."""
+    path = tmp_path / name
+    if content is None:
+        duckdb.sql("SELECT 1 AS k").write_parquet(str(path))
+    else:
+        path.write_text(content)
+    before = path.read_bytes()
+    with pytest.raises(BadRequestError, match="gone with the run"):
+        loader.load(schema("s", k=INTEGER), record("s", k=1), path=str(path))
+    assert path.read_bytes() == before
+
+
 def test_files_are_in_the_format_that_the_document_names(loader: Loader) -> None:
     loader.load(schema("s", k=INTEGER), record("s", k=1))
     ((made,),) = loader.ask("SELECT tags['storage_version'] FROM duckdb_databases() WHERE tags <> MAP {}")

@@ -9,10 +9,9 @@ import polars as pl
 from offgridflow_common.columns import Column, Kind
 from offgridflow_common.pagination import Page
 from tap_offgridflow_azure.apis.fields import UNASSIGNED, Fields
-from tap_offgridflow_azure.apis.pages import numbered, unnumbered_schema
+from tap_offgridflow_azure.apis.pages import distinct_pages, numbered, unnumbered_schema
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from datetime import datetime
 
     from offgridflow_common.months import Period
@@ -84,16 +83,16 @@ class ImpactReports:
         """
         params = {"$filter": f"dateKey eq {month.start:%Y%m%d}", "$orderby": _ORDER}
 
-        def fetch(link: str | None) -> Page[Fields]:
+        def fetch(link: str | None) -> Page[object]:
             answer = self._client.impact.request(
                 "GET", link or self._path, params=None if link else params, about=month.label
             )
             content = Fields(answer.json(), answer.asked)
-            rows = [Fields(row, answer.asked) for row in content.rows("value")]
-            return Page(items=rows, next_token=content.text("@odata.nextLink"))
+            return Page(items=content.rows("value"), next_token=content.text("@odata.nextLink"))
 
-        pages = self._client.pager.pages(fetch)
-        rows: Iterator[dict[str, Any]] = (self._row(row, month) for page in pages for row in page.items)
+        asked = f"emissions of {month.label}"
+        pages = distinct_pages(self._client.pager, fetch, asked)
+        rows = (self._row(Fields(row, asked), month) for page in pages for row in page)
         return numbered(pl.DataFrame(rows, schema=_SCHEMA), KEY, COLUMNS)
 
     def _row(self, row: Fields, month: Period) -> dict[str, Any]:

@@ -21,7 +21,7 @@ T = TypeVar("T")
 def distinct_pages(
     pager: CursorPager, fetch: Callable[[str | None], Page[T]], asked: str
 ) -> Iterator[Sequence[T]]:
-    """The pages of an answer whose rows all differ.
+    """The pages of an answer, none of which has a row of another one.
 
     Args:
         pager: Follows the pages.
@@ -29,15 +29,16 @@ def distinct_pages(
         asked: What was asked, for messages.
 
     Raises:
-        ContractBroken: A row came twice: pages overlap, so others may be missing.
+        ContractBroken: A row came again: pages overlap, so others may be missing. Rows of one page may be
+            alike.
     """
     seen: set[int] = set()
     for page in pager.pages(fetch):
         marks = {hash(repr(row)) for row in page.items}
-        if len(marks) < len(page.items) or not seen.isdisjoint(marks):
+        if not seen.isdisjoint(marks):
             raise ContractBroken(
                 asked=asked,
-                got="the same row twice, so that others may be missing",
+                got="the same row on two pages, so that others may be missing",
                 do="run again; if it stays so, report it to the provider",
             )
         seen |= marks

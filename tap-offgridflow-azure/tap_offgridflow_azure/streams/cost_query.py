@@ -7,7 +7,7 @@ from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 from offgridflow_common.errors import TransientError
-from offgridflow_common.months import MONTH, Period, add_months, floor, iso_text
+from offgridflow_common.months import MONTH, Period, add_months, ceiling, floor, iso_text
 from offgridflow_common.singer.periods import History, VersionedPeriods
 from offgridflow_common.singer.streams import Partition
 from tap_offgridflow_azure.apis.cost_query import COLUMNS, KEY, SETTLING, CostQueries, Days
@@ -26,6 +26,9 @@ _MOST_MONTHS_BACK = 36
 
 #: When the last run began that read all months of a scope, or the end of its window.
 _READ_AT = "read_at"
+
+#: The first month that had not settled when it was last read, and lies before the window of later runs.
+_LEFT_FROM = "left_from"
 
 #: After so many scopes in a row without an answer the service is down: trying the others would take as long
 #: again, one after the other. One alone may have too much to answer in time.
@@ -77,13 +80,15 @@ class CostQueryStream(RegionalStream):
         settings = self.tap.settings
         context = {"scope": scope.lower(), "cost_metric": settings.cost_metric}
         known = self.bookmarks.get(context)
+        unsettled_from = self._unsettled_from(known)
+        is_left = unsettled_from is not None and unsettled_from < self._start
         plan = VersionedPeriods(
             History(
                 start=self._start,
-                end=settings.end,
+                end=self._end,
                 months=MONTH,
                 lookback_months=settings.lookback_months,
-                unsettled_from=self._unsettled_from(known),
+                unsettled_from=unsettled_from,
             ),
             known,
             partial(self.bookmarks.set, context),
@@ -102,7 +107,8 @@ class CostQueryStream(RegionalStream):
                 acknowledge=acknowledge,
             )
         # Only now: a run that ends before leaves months as they were when all of them were last read.
-        self.bookmarks.set(context, {_READ_AT: iso_text(settings.end)})
+        left_from = iso_text(unsettled_from) if unsettled_from and is_left else None
+        self.bookmarks.set(context, {_READ_AT: iso_text(self._end), _LEFT_FROM: left_from})
 
     def _unsettled_from(self, known: Mapping[str, Any]) -> datetime | None:
         """The first month that had not settled when all months of a scope were last read; None before that.
@@ -113,10 +119,12 @@ class CostQueryStream(RegionalStream):
         if text is None:
             return None
         read_at = min(datetime.fromisoformat(text), self.tap.started_at)
-        return floor(read_at - SETTLING, MONTH)
+        unsettled_from = floor(read_at - SETTLING, MONTH)
+        left_from = known.get(_LEFT_FROM)
+        return min(unsettled_from, datetime.fromisoformat(left_from)) if left_from else unsettled_from
 
     def _blocks(self, scope: str, month: Period) -> Iterator[pl.DataFrame]:
-        end = min(month.end, self.tap.settings.end)
+        end = min(month.end, self._end)
         days = Days(month.start.date(), (end - timedelta(microseconds=1)).date())
         try:
             # Held until all have come: what is out of a month replaces what was read of it before.
@@ -126,6 +134,11 @@ class CostQueryStream(RegionalStream):
             raise
         for rows in answers:
             yield rows.select(self.wanted)
+
+    @cached_property
+    def _end(self) -> datetime:
+        """The end of the window's last month, or now: what is read of a month replaces all of it."""
+        return min(ceiling(self.tap.settings.end, MONTH), self.tap.started_at)
 
     @cached_property
     def _start(self) -> datetime:
