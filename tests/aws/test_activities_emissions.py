@@ -203,6 +203,27 @@ def test_water_is_usage_in_cubic_metres_and_never_among_the_emissions(
     assert {r["source"] for r in emissions(records)} == {"aws_sustainability_emissions"}
 
 
+def test_one_place_in_two_spellings_is_one_fact(
+    sustainability: SustainabilityServer, run_activities: Callable[..., list[Record]]
+) -> None:
+    places = ("eu-central-1", "EU (Frankfurt)")
+    one = Decimal("0.25")
+    rows = [
+        SourceRow("111122223333", place, "AmazonEC2", dict.fromkeys(EMISSIONS_TYPES, one)) for place in places
+    ]
+    cubic_metres = [
+        SourceRow("111122223333", place, "AmazonEC2", {"TOTAL_WATER_WITHDRAWALS": one}) for place in places
+    ]
+    sustainability.set_months({"2026-01": rows})
+    sustainability.set_years({2025: cubic_metres})
+    records = run_activities()
+    assert {(r["region"], r["activity_type"], r["quantity"]) for r in records} == {
+        ("eu-central-1", "emissions", 500.0),
+        ("eu-central-1", "usage", 0.5),
+    }
+    assert len({r["id"] for r in records}) == len(records) == 5 + 1
+
+
 def test_a_value_that_is_not_reported_makes_no_activity(
     sustainability: SustainabilityServer,
     tap_config: Config,

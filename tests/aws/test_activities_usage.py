@@ -237,6 +237,12 @@ def test_usage_that_cannot_be_summed_ends_its_export_with_a_message(
     assert "Traceback" not in run.stderr
 
 
+def test_a_line_without_an_amount_is_no_usage(bench: Bench) -> None:
+    bench.publish(PERIOD, usage(line_item_usage_amount=[None, 2.0, None]), chunks=1)
+    (record,) = activities(bench)
+    assert (record["quantity"], record["metadata"]["line_items"]) == (2.0, "1")
+
+
 def test_global_and_no_region_are_not_the_same_and_one_place_in_two_spellings_is(bench: Bench) -> None:
     places = [
         {"region": "global"},

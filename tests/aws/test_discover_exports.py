@@ -65,6 +65,38 @@ def found(run: Run) -> Sequence[str]:
     return [line.rstrip('"}') for line in lines]
 
 
+def test_an_export_that_never_delivered_keeps_no_other_from_being_read(
+    bench: Bench, services: DataExportsServer
+) -> None:
+    services.account.exports = [
+        DataExport(EXPORT, CUR2, bench.bucket),
+        DataExport("never", CUR2, "no-such-bucket-at-all", delivered=False),
+    ]
+    services.account.reports = [LegacyReport("report", "no-such-bucket-either", delivered=False)]
+    bench.publish(PERIOD, 4)
+    run = discover(bench, services)
+    assert run.exit_code == 0
+    assert len(run.records(LINE_ITEMS)) == 4
+    for name in ("never", "report"):
+        (line,) = (
+            line for line in run.stderr.splitlines() if f"export '{name}' has delivered nothing" in line
+        )
+        assert "no-such-bucket" in line
+
+
+def test_an_export_that_is_deleted_meanwhile_is_left_out(bench: Bench, services: DataExportsServer) -> None:
+    services.account.exports = [
+        DataExport("deleted", CUR2, bench.bucket),
+        DataExport(EXPORT, CUR2, bench.bucket),
+    ]
+    bench.publish(PERIOD, 4)
+    services.refuse("GetExport", "ResourceNotFoundException", 400, 1)
+    run = discover(bench, services)
+    assert run.exit_code == 0
+    assert len(run.records(LINE_ITEMS)) == 4
+    assert "export 'deleted' was deleted just now: left out" in run.stderr
+
+
 def test_every_page_is_asked_for_and_each_export_is_named(bench: Bench, services: DataExportsServer) -> None:
     services.account.exports = [
         DataExport(EXPORT, CUR2, bench.bucket),

@@ -101,6 +101,13 @@ def test_a_later_run_reads_the_lookback_and_what_is_new(lookback: int, first: st
     assert source.run(end="2026-10", lookback=1) == months("2026-08", "2026-09")
 
 
+def test_windows_that_move_to_and_fro_leave_no_gap() -> None:
+    source = Source(published("2026-06"))
+    windows = [("2026-03", "2026-04"), ("2026-01", "2026-02"), ("2026-03", "2026-06"), ("2026-01", "2026-07")]
+    read = [source.run(start=start, end=end, lookback=3) for start, end in windows]
+    assert set(itertools.chain(*read)) == set(months("2026-01", "2026-06"))
+
+
 @pytest.mark.parametrize("stop_after", range(1, 8))
 def test_an_interrupted_first_run_goes_on_where_it_was_ended(stop_after: int) -> None:
     source = Source(published("2026-06"))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -50,13 +52,36 @@ class DeliveriesStream(OffGridFlowStream[ExportTap]):
         """The deliveries of an export, in the order of their delivery."""
         ready = [
             (manifest, readings)
-            for manifest in self.tap.deliveries.manifests(export)
-            if self.bookmarks.reading_of(manifest) is None
-            and (readings := self._readings(manifest)) is not None
+            for listed in self.tap.deliveries.manifests(export)
+            for manifest in (*self._read_before(listed), listed)
+            if (readings := self._readings(manifest)) is not None
+            and not self._is_reported(manifest, readings)
         ]
         for manifest, readings in sorted(ready, key=lambda item: item[0].info.modified):
             if summary := self._summary(manifest, readings):
                 yield self._partition(manifest, summary)
+
+    def _read_before(self, listed: Manifest) -> Iterator[Manifest]:
+        """The delivery that all selected streams have read, where a newer one came before it was reported.
+
+        Its rows have replaced those before it, so it must become current although it is old already.
+        """
+        readers = readers_of(listed, self.tap.streams.values())
+        entries = [reader.bookmarks.of(listed) for reader in readers]
+        etags = {entry.get("manifest_etag") for entry in entries}
+        if len(etags) != 1 or not (etags - {None, listed.info.etag}):
+            return
+        read = entries[0]
+        delivered_at = datetime.fromisoformat(read["replication_key_value"])
+        reported = self.bookmarks.of(listed).get("replication_key_value")
+        if not reported or datetime.fromisoformat(reported) < delivered_at:
+            info = replace(listed.info, etag=read["manifest_etag"], modified=delivered_at)
+            yield replace(listed, info=info)
+
+    def _is_reported(self, manifest: Manifest, readings: Sequence[Mapping[str, Any]]) -> bool:
+        """Whether a delivery was reported, and with its rows if a stream has read them since."""
+        reported = self.bookmarks.reading_of(manifest)
+        return reported is not None and not (readings and reported.get("rows") is None)
 
     def _readings(self, manifest: Manifest) -> list[Mapping[str, Any]] | None:
         """What the selected streams have read of a delivery; None if one of them is not done."""

@@ -76,7 +76,8 @@ class VersionedPeriods:
         older_end = min(self._resume, history.end)
         if older_end > history.start and (self._reaches_further_back() or self._mixed):
             yield from periods(history.start, older_end, history.months)
-        if self._newest and self._resume <= history.end:
+        # A window that ends before what was read earlier may leave a gap before that.
+        if self._newest and self._newest < history.end and self._resume <= history.end:
             self._conclude()
 
     def acknowledge(self, period: Period, rows: int, versions: set[str]) -> None:

@@ -98,8 +98,9 @@ class Shares:
 
     def _takings(self, entry: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         """Whose facts were ever taken from an export, and when for the last time."""
-        yield from entry.get(_TAKEN_BEFORE, {}).items()
-        yield from ((name, entry.get(_READ_AT, "")) for name in entry.get(self.state_key, ()))
+        if self.state_key in entry:
+            yield from entry.get(_TAKEN_BEFORE, {}).items()
+            yield from ((name, entry.get(_READ_AT, "")) for name in entry[self.state_key])
 
 
 def _payer(name: str) -> str:

@@ -39,6 +39,10 @@ CARBON_EXPORT_COLUMNS = (
 )
 
 
+#: What tells the rows of the API's reports apart.
+_REPORT_KEYS = ("account_id", "period_start", "period_end", "region", "service", "model_version")
+
+
 def emission_activities(rows: pl.DataFrame, mapping: ActivityMapping, retrieved_at: datetime) -> pl.DataFrame:
     """Activities of the emission report: a row per scope and method, in kgCO2e.
 
@@ -52,12 +56,25 @@ def emission_activities(rows: pl.DataFrame, mapping: ActivityMapping, retrieved_
             rows, f"total_{scope}_carbon_emissions", pl.col(EMISSIONS_REPORT.unit_column), number, method
         )
         for scope, number, method in _SCOPES
-    ).with_columns(
+    )
+    one_each = _summed(facts, mapping, *_REPORT_KEYS, "unit", "scope", "accounting_method").with_columns(
         source=pl.lit(EMISSIONS_REPORT.source),
         service_code=pl.col("service"),
         import_batch_id=pl.lit(import_batch_id(retrieved_at)),
     )
-    return reported_emissions(facts, mapping)
+    return reported_emissions(one_each, mapping)
+
+
+def _summed(facts: pl.DataFrame, mapping: ActivityMapping, *keys: str) -> pl.DataFrame:
+    """One fact for each set of keys, in whatever spellings of a region it comes; sums have twelve places."""
+    quantity = pl.col("quantity")
+    # What stands alone keeps all digits that it has.
+    total = pl.when(pl.len() > 1).then(quantity.cast(pl.Decimal(38, 12)).sum().cast(pl.Float64))
+    return (
+        with_region_ids(facts, mapping)
+        .group_by(keys, maintain_order=True)
+        .agg(total.otherwise(quantity.first()).alias("quantity"))
+    )
 
 
 def has_scopes(rows: pl.DataFrame) -> bool:
@@ -98,11 +115,7 @@ def carbon_export_activities(
     )
     keys = ["usage_account_id", "period_start", "region", "product_code", "model_version"]
     # The export also parts rows by payer; a fact is one, whoever pays.
-    one_each = (
-        with_region_ids(facts, mapping)
-        .group_by(*keys, "unit", "scope", "accounting_method", maintain_order=True)
-        .agg(pl.col("quantity").cast(pl.Decimal(38, 12)).sum().cast(pl.Float64))
-    )
+    one_each = _summed(facts, mapping, *keys, "unit", "scope", "accounting_method")
     return reported_emissions(
         one_each.with_columns(
             source=pl.lit("aws_carbon_export"),
@@ -124,8 +137,8 @@ def water_activities(rows: pl.DataFrame, mapping: ActivityMapping, retrieved_at:
         retrieved_at: When the run began; it names the batch.
     """
     (kind,) = WATER_REPORT.types
-    facts = rows.filter(pl.col(kind.lower()).is_not_null()).with_columns(
-        pl.col(kind.lower()).alias("quantity"),
+    given = rows.filter(pl.col(kind.lower()).is_not_null()).with_columns(quantity=pl.col(kind.lower()))
+    facts = _summed(given, mapping, *_REPORT_KEYS).with_columns(
         pl.lit(kind).alias("metadata.allocation_type"),
         subject=pl.lit("water"),
         activity_type=pl.lit(USAGE),

@@ -28,7 +28,8 @@ _EDGE_SERVICES = frozenset({"AmazonCloudFront", "Amazon CloudFront"})
 
 
 def _cur_lines(lines: pl.LazyFrame) -> pl.LazyFrame:
-    is_usage = pl.col("line_item_line_item_type").is_in(_PHYSICAL_USAGE)
+    is_physical = pl.col("line_item_line_item_type").is_in(_PHYSICAL_USAGE)
+    is_usage = is_physical & pl.col("line_item_usage_amount").is_not_null()
     is_whole = pl.col("split_line_item_parent_resource_id").is_null()
     return lines.filter(is_usage & is_whole & _is_counted_once("line_item_usage_type")).select(
         pl.col("line_item_usage_start_date").alias("period_start"),

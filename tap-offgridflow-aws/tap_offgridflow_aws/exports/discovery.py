@@ -6,7 +6,7 @@ import re
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from offgridflow_common.errors import BadRequestError
+from offgridflow_common.errors import BadRequestError, NotFoundError, PermissionDenied
 from offgridflow_common.settings import same_name_errors
 from tap_offgridflow_aws.exports.buckets import open_export
 from tap_offgridflow_aws.settings import ExportSetting
@@ -83,13 +83,26 @@ def _named_apart(
 def _delivered(
     found: Iterable[tuple[ExportSetting, bool]], client: AwsClient, logger: Logger
 ) -> list[ExportSetting]:
-    """Those of which something was delivered, as the service knows or as their place shows."""
+    """Those of which something was delivered, as the service knows or as their place shows.
+
+    What never was delivered, because its bucket is gone or closed, keeps no other export from being read.
+    """
     exports = []
     for export, delivered in found:
-        if delivered or _holds_anything(open_export(lambda: client, export)):
-            exports.append(export)
-        else:
-            logger.warning("export '%s' has delivered nothing to %s yet: left out", export.name, export.url)
+        try:
+            if delivered or _holds_anything(open_export(lambda: client, export)):
+                exports.append(export)
+            else:
+                logger.warning(
+                    "export '%s' has delivered nothing to %s yet: left out", export.name, export.url
+                )
+        except (NotFoundError, PermissionDenied) as error:
+            logger.warning(
+                "export '%s' has delivered nothing yet, as far as AWS knows: left out; looking at its place "
+                "failed: %s",
+                export.name,
+                error,
+            )
     return exports
 
 
@@ -101,7 +114,11 @@ def _data_exports(client: AwsClient, logger: Logger) -> Iterator[tuple[ExportSet
     """Each export of cost or carbon, and whether the service knows of a delivery."""
     references = client.entries("bcm-data-exports", "ListExports", "listing data exports", "Exports")
     for reference in references:
-        export = _definition(client, reference["ExportName"], reference["ExportArn"])
+        try:
+            export = _definition(client, reference["ExportName"], reference["ExportArn"])
+        except NotFoundError:
+            logger.warning("export '%s' was deleted just now: left out", reference["ExportName"])
+            continue
         kind = _type(export["DataQuery"]["QueryStatement"])
         if kind is None:
             logger.info("export '%s' holds neither cost nor carbon: left out", export["Name"])

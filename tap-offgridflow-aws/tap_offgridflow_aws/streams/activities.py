@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import partial
+from functools import cached_property, partial
 from itertools import takewhile
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +11,6 @@ import polars as pl
 from offgridflow_common.activity_mapping import empty_text_as_null
 from offgridflow_common.errors import OffGridFlowError
 from offgridflow_common.singer.activities import ActivitiesStream
-from offgridflow_common.singer.periods import version_key
 from offgridflow_common.singer.shares import Shares
 from tap_offgridflow_aws.activities.reported import (
     CARBON_EXPORT_COLUMNS,
@@ -22,6 +21,7 @@ from tap_offgridflow_aws.activities.reported import (
 )
 from tap_offgridflow_aws.activities.usage import USAGE_SOURCES
 from tap_offgridflow_aws.base import AwsTap
+from tap_offgridflow_aws.exports.newest_versions import NewestVersions
 from tap_offgridflow_aws.exports.tables import BY_EXPORT_TYPE, CARBON_EXPORT
 from tap_offgridflow_aws.reports import EMISSIONS, WATER, Report
 from tap_offgridflow_aws.streams.carbon import report_partitions
@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from offgridflow_common.singer.streams import Partition
 
 _CARBON = frozenset({"carbon"})
+#: The one listing of all exports that cannot be listed.
+_NONE: list[Manifest] = []
 
 
 class AwsActivitiesStream(ActivitiesStream[AwsTap]):
@@ -61,10 +63,15 @@ class AwsActivitiesStream(ActivitiesStream[AwsTap]):
         self._unlisted: dict[str, OffGridFlowError] = {}
 
     def reads(self, manifest: Manifest) -> bool:
-        """Whether activities are made of a delivery: not of months that the export has of a newer version."""
-        if manifest.export.type in _CARBON:
-            return manifest in self._emission_manifests()
-        return super().reads(manifest)
+        """Whether activities are made of a delivery: not of months whose newer version has been read."""
+        export = manifest.export
+        if export.type not in _CARBON:
+            return super().reads(manifest)
+        listings = self._listings()
+        if export.name in self._unlisted:
+            return True
+        newest = self._newest.of(listings).get((manifest.period, export.name))
+        return newest is not None and (newest == manifest or self.bookmarks.reading_of(newest) is None)
 
     def reported(self) -> Iterable[Callable[[], Iterator[Partition]]]:
         """Emissions and water."""
@@ -78,47 +85,46 @@ class AwsActivitiesStream(ActivitiesStream[AwsTap]):
             yield from self._report(EMISSIONS, emission_activities)
             return
         yield from self.deliveries(
-            self._emission_manifests(),
+            list(self._newest.of(self._listings()).values()),
             self._exported_emissions,
             lambda manifest: self._accounts.has_changed(manifest, self._before(manifest)),
         )
         if self._unlisted:
             raise next(iter(self._unlisted.values()))
 
+    @cached_property
+    def _newest(self) -> NewestVersions:
+        return NewestVersions(self.bookmarks, self.logger)
+
     @property
     def _accounts(self) -> Shares:
         return Shares(self.bookmarks, "accounts")
 
     def _before(self, manifest: Manifest) -> list[Mapping[str, Any]]:
-        """What is remembered of a month in the exports that count before, or that cannot be listed."""
-        of_month = (other for other in self._emission_manifests() if other.period == manifest.period)
+        """What is remembered of a month in the exports that count before, or that cannot be seen now."""
+        period = manifest.period
+        of_month = self._newest.of_period(self._listings(), period)
         before = takewhile(lambda other: other.export != manifest.export, of_month)
         kept = (
             entry
-            for entry in self.bookmarks.of_period(manifest.period)
-            if entry["context"]["export"] in self._unlisted
+            for entry in self.bookmarks.of_period(period)
+            if (name := entry["context"]["export"]) in self._unlisted
+            or (period, name) in self._newest.withdrawn
         )
         return [*map(self.bookmarks.of, before), *kept]
 
-    def _emission_manifests(self) -> list[Manifest]:
-        """Of each carbon export and month the newest model version; in a month, newer ones come first."""
-        newest: dict[tuple[str, str], Manifest] = {}
-        for export in self.tap.deliveries.of_types(_CARBON):
-            for manifest in self._listed(export):
-                key = (manifest.period, export.name)
-                newest[key] = max(newest.get(key, manifest), manifest, key=_version)
-        by_version = sorted(newest.values(), key=_version, reverse=True)
-        return sorted(by_version, key=lambda manifest: manifest.period)
+    def _listings(self) -> list[list[Manifest]]:
+        """The manifests of each carbon export; none of one that cannot be listed, as is said at the end."""
+        return [self._listed(export) for export in self.tap.deliveries.of_types(_CARBON)]
 
     def _listed(self, export: Export) -> list[Manifest]:
-        """The manifests of a carbon export; none where it cannot be listed, which is said at the end."""
         if export.name in self._unlisted:
-            return []
+            return _NONE
         try:
             return self.tap.deliveries.manifests(export)
         except OffGridFlowError as error:
             self._unlisted[export.name] = error
-            return []
+            return _NONE
 
     def _report(self, report: Report, make: Callable[..., pl.DataFrame]) -> Iterator[Partition]:
         shape = partial(make, mapping=self.mapping, retrieved_at=self.tap.started_at)
@@ -148,7 +154,3 @@ class AwsActivitiesStream(ActivitiesStream[AwsTap]):
         )
         activities = carbon_export_activities(kept, delivery, self.mapping, self.tap.started_at)
         yield activities.select(self.wanted)
-
-
-def _version(manifest: Manifest) -> tuple[Any, ...]:
-    return version_key(manifest.model_version or "")
