@@ -5,8 +5,13 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+from offgridflow_common.settings import unknown_settings
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+#: The SDK's own variable of a plugin. Those of Meltano go on with another underscore.
+_LOG_LEVEL = "LOGLEVEL"
 
 _TRUE = frozenset({"true", "1", "yes", "on"})
 _FALSE = frozenset({"false", "0", "no", "off"})
@@ -39,6 +44,25 @@ def settings_in(
             shown = "something else" if schema.get("secret") else f"'{text}'"
             errors.append(f"{variable} must be {kinds}, as JSON writes it, got {shown}")
     return found, errors
+
+
+def unknown_variables(
+    environment: Mapping[str, str], prefix: str, properties: Mapping[str, Mapping[str, Any]]
+) -> list[str]:
+    """A message for each variable that begins like those of settings and names none.
+
+    Args:
+        environment: The variables.
+        prefix: What the names of settings begin with.
+        properties: The settings.
+    """
+    known = [f"{prefix}{name}" for name in (*map(str.upper, properties), _LOG_LEVEL)]
+    given = {
+        name: text
+        for name, text in environment.items()
+        if text.strip() and name.startswith(prefix) and not name.startswith(f"{prefix}_")
+    }
+    return unknown_settings(given, known)
 
 
 def _value(text: str, schema: Mapping[str, Any]) -> object:

@@ -73,7 +73,10 @@ def common_properties(defaults: RequestDefaults) -> list[th.Property[Any]]:
             "Default: all that the provider has.",
         ),
         th.Property(
-            "end_date", th.StringType, description="First day no longer wanted (exclusive). Default: now."
+            "end_date",
+            th.StringType,
+            description="First day no longer wanted (exclusive); of a month that it lies in, all is read. "
+            "Default: now.",
         ),
         th.Property(
             "lookback_months",

@@ -123,8 +123,9 @@ CONFIG_SCHEMA: dict[str, Any] = th.PropertiesList(
             )
         ),
         description="The exports: a list of `{name, type, url, requester_pays, expected_bucket_owner}`; "
-        "`type` is `cur2`, `cur` (legacy CUR), `focus` or `carbon`; `url` is "
-        "`s3://bucket/prefix/export-name` or a `file:///` folder of that layout.",
+        "`name` is by default the last part of `url`, and another one makes it another export; `type` is "
+        "`cur2`, `cur` (legacy CUR), `focus` or `carbon`; `url` is `s3://bucket/prefix/export-name` or a "
+        "`file:///` folder of that layout.",
     ),
     th.Property(
         "discover_exports",

@@ -118,7 +118,7 @@ def test_a_company_that_migrated_has_one_history(shelf: Shelf) -> None:
     activities = run.records("activities")
     assert len({record["id"] for record in activities}) == len(activities)
     assert len(run.records("deliveries")) == 6
-    left_out = [line for line in run.stderr.splitlines() if "taken from another export" in line]
+    left_out = [line for line in run.stderr.splitlines() if "another export counts for these" in line]
     assert [
         f"ofg-cur {period}" in line for line, period in zip(left_out, ("2026-05", "2026-06"), strict=True)
     ]
@@ -138,7 +138,7 @@ def test_cur2_goes_before_legacy_and_legacy_before_focus_whatever_the_order_of_t
             deliver(shelf, kind, period)
     run = shelf.read(*order, select=ACTIVITIES)
     assert by_export(run) == {"2026-07": {"ofg-focus"}, "2026-08": {"ofg-cur"}, "2026-09": {"ofg-cur2"}}
-    assert run.stderr.count("taken from another export and left out here") == 3
+    assert run.stderr.count("another export counts for these, and they are left out here") == 3
 
 
 def test_the_rule_holds_for_each_payer_by_itself(shelf: Shelf) -> None:

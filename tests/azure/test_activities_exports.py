@@ -36,7 +36,7 @@ def test_a_subscriptions_month_that_several_exports_hold_is_counted_once(
         TWO: ("ofg-actual", 8),
         THREE: ("ofg-amortized", 32),
     }
-    left = "taken from another export and left out here: {}"
+    left = "another export counts for these, and they are left out here: {}"
     assert f"ofg-actual {PERIOD}: {left.format(ONE)}" in done.stderr
     assert f"ofg-amortized {PERIOD}: {left.format(f'{ONE}, {TWO}')}" in done.stderr
     again = read_usage(*types, state=done.state)

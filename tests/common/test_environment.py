@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from singer_sdk import typing as th
 
-from offgridflow_common.environment import settings_in
+from offgridflow_common.environment import settings_in, unknown_variables
 
 SCHEMA = th.PropertiesList(
     th.Property("name", th.StringType),
@@ -42,6 +42,13 @@ def test_a_variable_is_read_as_what_its_setting_is(name: str, text: str, value: 
     found, errors = settings_in({f"TAP_{name.upper()}": f" {text}\n"}, "TAP_", SCHEMA)
     assert (found, errors) == ({name: value}, [])
     assert type(found[name]) is type(value)
+
+
+def test_a_variable_of_no_setting_is_named_with_the_nearest() -> None:
+    given = {"TAP_MONTH": "3", "TAP_NAME": "x", "TAP_LOGLEVEL": "DEBUG", "TAP__SELECT": "y", "TAP_RATES": ""}
+    assert unknown_variables({**given, "PATH": "z"}, "TAP_", SCHEMA) == [
+        "unknown setting 'TAP_MONTH': did you mean 'TAP_MONTHS'?"
+    ]
 
 
 @pytest.mark.parametrize("text", ["", "  "])

@@ -65,7 +65,9 @@ def _check_nothing(arguments: list[str]) -> None:
 
 
 #: Programs whose options are not known here.
-_UNCHECKED = ("az", "azcopy", "export", "meltano", "pip", "pytest", "python", "target-jsonl", "uv")
+_UNCHECKED = (
+    *("az", "azcopy", "export", "meltano", "pip", "pytest", "python", "tail", "target-jsonl", "uv"),
+)
 _CHECKS: dict[str, Callable[[list[str]], None]] = {
     "make": _check_make,
     **{name: partial(_check_tap, name) for name in TAPS},

@@ -26,7 +26,7 @@ def _database(rows: Mapping[str, list[dict[str, object]]]) -> duckdb.DuckDBPyCon
         schema = {column.name: _LOADED_TYPES.get(column.kind, pl.String()) for column in stream.columns}
         database.register("loaded", pl.DataFrame(rows.get(name, []), schema=schema))
         database.table("loaded").create(name)
-    for file in ("deliveries", "activities"):
+    for file in ("deliveries", "activities", "reports"):
         database.execute((ROOT / "sql" / "duckdb" / f"{file}.sql").read_text("utf-8"))
     for block in blocks(README, "sql"):
         database.execute(block)
@@ -74,12 +74,14 @@ def restated() -> duckdb.DuckDBPyConnection:
                     "import_batch_id": second,
                     "quantity": 1.0,
                     "accounting_method": "location_based",
+                    "scope": 2,
                 },
                 {
                     **emissions,
                     "import_batch_id": second,
                     "quantity": 2.0,
                     "accounting_method": "market_based",
+                    "scope": 2,
                 },
                 {**same, "activity_type": "usage", "import_batch_id": first, "quantity": 64.0},
             ],

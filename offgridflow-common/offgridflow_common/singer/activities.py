@@ -227,7 +227,9 @@ class ActivitiesStream(OffGridFlowStream[ExportTapT], abc.ABC):
         taken_as = rows.select(pl.coalesce(is_taken)).to_series()
         if again := sorted(taken_as.drop_nulls().unique()):
             self.logger.warning(
-                "%s: taken from another export and left out here: %s", delivery.manifest.label, _listed(again)
+                "%s: another export counts for these, and they are left out here: %s",
+                delivery.manifest.label,
+                _listed(again),
             )
         return rows.filter(taken_as.is_null())
 

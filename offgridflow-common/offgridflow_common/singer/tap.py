@@ -17,7 +17,7 @@ from dotenv import find_dotenv, load_dotenv
 from singer_sdk import Tap
 from singer_sdk.exceptions import ConfigValidationError
 
-from offgridflow_common.environment import settings_in
+from offgridflow_common.environment import settings_in, unknown_variables
 from offgridflow_common.errors import OutputLost
 from offgridflow_common.observability import Telemetry, install_log_context
 from offgridflow_common.pipeline import RequestPipeline
@@ -214,7 +214,7 @@ class OffGridFlowTap(Tap, abc.ABC):
         load_dotenv(find_dotenv(usecwd=True))
         properties = with_builtin_settings(cls)["properties"]
         found, errors = settings_in(os.environ, cls._env_var_prefix, properties)
-        raise_config_errors(errors)
+        raise_config_errors([*errors, *unknown_variables(os.environ, cls._env_var_prefix, properties)])
         return found
 
     @classmethod
