@@ -10,6 +10,7 @@ import pytest
 
 from tap_offgridflow_aws.tap import TapOffgridflowAws
 from tap_offgridflow_azure.tap import TapOffgridflowAzure
+from tests.azure.answers import only
 from tests.azure.driving import catalog, run_here
 from tests.azure.shelf import made
 from tests.local_clouds.azure import LocalAzure
@@ -42,7 +43,9 @@ EMPTY: dict[str, Any] = {}
 class ReadAzure(Protocol):
     """Runs the Azure tap at a moment, which must succeed."""
 
-    def __call__(self, at: datetime, state: Message = EMPTY, category: str = "Resource") -> Run: ...
+    def __call__(
+        self, at: datetime, state: Message = EMPTY, category: str = "Resource", stream: str = "activities"
+    ) -> Run: ...
 
 
 def totals(warehouses: Warehouses) -> list[tuple[Any, ...]]:
@@ -85,7 +88,9 @@ def read_azure(azure: LocalAzure, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     """Reads its emissions, and an export of a month of cost."""
     container = tmp_path / "container"
 
-    def read(at: datetime, state: Message = EMPTY, category: str = "Resource") -> Run:
+    def read(
+        at: datetime, state: Message = EMPTY, category: str = "Resource", stream: str = "activities"
+    ) -> Run:
         publish_azure(
             FolderStore(container),
             export="azure-costs",
@@ -105,7 +110,7 @@ def read_azure(azure: LocalAzure, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
             "rate_limit_capacity": 10_000,
             "spool_dir": str(tmp_path),
         }
-        run = run_here(config, state, catalog(["activities", "deliveries"]))
+        run = run_here(config, state, catalog([stream, "deliveries"]))
         assert run.exit_code == 0, run.stderr
         return run
 
@@ -115,6 +120,19 @@ def read_azure(azure: LocalAzure, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 @pytest.mark.parametrize("stream", ["activities", "deliveries"])
 def test_both_taps_have_one_schema(stream: str) -> None:
     assert schema_of(TapOffgridflowAws, stream) == schema_of(TapOffgridflowAzure, stream)
+
+
+def test_a_scope_that_has_no_emissions_any_more_is_not_current(
+    azure: LocalAzure, read_azure: ReadAzure, warehouses: Warehouses
+) -> None:
+    question = "SELECT carbon_scope, count(*) FROM current_carbon_emissions GROUP BY carbon_scope"
+    warehouses.load(read_azure(day(3), stream="carbon_emissions").messages)
+    warehouses.install("azure")
+    scopes = [("Scope1", 2), ("Scope2", 2), ("Scope3", 2)]
+    assert warehouses.ask(question) == scopes
+    azure.arm.alter("carbon", only(1, lambda answer: answer["value"].clear()))
+    warehouses.load(read_azure(day(4), stream="carbon_emissions").messages)
+    assert warehouses.ask(question) == scopes[1:]
 
 
 def test_activities_of_both_clouds_are_current_in_one_table(
