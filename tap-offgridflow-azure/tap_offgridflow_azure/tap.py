@@ -36,13 +36,14 @@ class TapOffgridflowAzure(AzureTap):
     def deliveries(self) -> AzureDeliveries:
         """The deliveries of the configured exports and of reports within the window."""
         settings = self.settings
+        start = month_of(settings.start) if settings.start else None
         return AzureDeliveries(
             tuple(self._export(setting) for setting in settings.exports),
-            AzureLayout(),
+            AzureLayout(start),
             lambda: self.reports,
             settings.cost_scopes,
             lambda: self.subscriptions.ids,
-            start=month_of(settings.start) if settings.start else None,
+            start=start,
             end=settings.end,
         )
 

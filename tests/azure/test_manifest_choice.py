@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from calendar import monthrange
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -32,7 +33,13 @@ class Store:
     before_read: Callable[[], None] = lambda: None
 
     def put_run(
-        self, folder: str, submitted: datetime, *, written: datetime | None = None, scope: str = ""
+        self,
+        folder: str,
+        submitted: datetime,
+        *,
+        written: datetime | None = None,
+        scope: str = "",
+        month: str = MONTH,
     ) -> str:
         """Put the manifest of a run; its id is the folder's name."""
         resource = f"/subscriptions/{scope}/providers/Microsoft.CostManagement/exports/daily"
@@ -45,8 +52,8 @@ class Store:
             "runInfo": {
                 "runId": folder.rpartition("/")[2],
                 "submittedTime": submitted.isoformat(),
-                "startDate": "2026-09-01T00:00:00",
-                "endDate": "2026-09-30T00:00:00",
+                "startDate": f"{month}-01T00:00:00",
+                "endDate": f"{month}-{monthrange(*map(int, month.split('-')))[1]}T00:00:00",
             },
             "blobs": [],
         }
@@ -118,6 +125,15 @@ def test_a_month_of_daily_runs_costs_few_requests(store: Store, form: str, reads
     put_days(store, form)
     assert current(store) == [(MONTH, 29)]
     assert len(store.read_keys) == reads
+
+
+@pytest.mark.parametrize(("start", "months"), [(None, 2), ("2026-09", 2), ("2026-10", 1), ("2026-11", 0)])
+def test_folders_before_the_window_are_passed_over(store: Store, start: str | None, months: int) -> None:
+    """What lies there may be archived, broken, or overlap; it keeps no later month from being read."""
+    store.put_run(f"20260901-20260930/{run_id(1)}", NOON, month="2026-09")
+    store.put_run(f"20261001-20261031/{run_id(2)}", NOON, month="2026-10")
+    assert len(current(store, AzureLayout(start))) == months
+    assert len(store.read_keys) == months
 
 
 def test_each_manifest_is_read_once_until_it_changes(store: Store) -> None:

@@ -161,6 +161,9 @@ _ADVICE = {
     "ca_bundle names others",
     ErrorClass.UNKNOWN: "look the code up in Azure's documentation, and report it",
 }
+#: What storage answers of blobs in the archive tier.
+_ARCHIVED = frozenset({"BlobArchived", "BlobBeingRehydrated"})
+
 #: Where the code says more than its class.
 _ADVICE_BY_CODE = {
     "InvalidAuthenticationTokenTenant": "set tenant_id to the directory that the subscriptions belong to",
@@ -259,6 +262,8 @@ def storage_advice(found: ErrorClass, code: str | None, status: int | None) -> s
         return f"give the identity {_STORAGE_ROLE}, and let the account's firewall admit this machine"
     if code in CHANGED:
         return "the period is read again"
+    if code in _ARCHIVED:
+        return "rehydrate the blob from the archive tier, or let start_date leave its month out"
     if found is ErrorClass.NOT_FOUND:
         return "check the url in exports: account, container and folder"
     return _ADVICE[found]

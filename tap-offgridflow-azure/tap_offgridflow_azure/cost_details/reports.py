@@ -162,7 +162,8 @@ def _no_reports(error: OffGridFlowError) -> OffGridFlowError:
         asked=error.asked,
         got=error.got,
         do=f"{_EXPORT_INSTEAD}: reports exist for Enterprise and Microsoft Customer Agreements, of billing "
-        "accounts and subscriptions, for the last 13 months; cost_scopes says which are asked for",
+        "accounts and subscriptions, for the last 13 months; cost_scopes says which are asked for, and "
+        "start_date from when on, where an agreement began later",
         code=error.code,
         request_id=error.request_id,
     )

@@ -55,9 +55,14 @@ class AzureLayout:
     and those of the two days before it, by the times in the paths, where all paths have one, else by when
     they were written; all of undated folders; and all that lie on local disk, where reading costs nothing.
     Where none of these is of the export's type, but other periods have it, older ones are read until one is.
+    Folders of periods that end before the window are passed over: what lies there may be archived.
+
+    Args:
+        start: First month wanted, ``YYYY-MM``, or None for all.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, start: str | None = None) -> None:
+        self._start = (start or "").replace("-", "")
         #: What was read of manifests, by address and ETag.
         self._runs: dict[tuple[str, str], Run] = {}
         #: The manifests of an export, read or not, by key and ETag.
@@ -77,6 +82,8 @@ class AzureLayout:
         runs = self._list_runs(export)
         fitting = [run for run in runs if run.fits(export.type)]
         others = sorted({run.type for run in runs} - {run.type for run in fitting})
+        if not runs and self._listed[export.name]:
+            return  # there are manifests, but all of them are of the time before the window
         if not fitting:
             raise _none(export, others)
         self._mention(export, others)
@@ -124,7 +131,8 @@ class AzureLayout:
     def _read_runs(self, export: Export) -> list[Run]:
         listed = list(_manifests_in(export.store, export.prefix))
         self._listed[export.name] = _versions(listed)
-        batches = {folder: _newest_first(export.store, infos) for folder, infos in _by_period(listed).items()}
+        wanted = [info for info in listed if not self._is_past(info)]
+        batches = {folder: _newest_first(export.store, infos) for folder, infos in _by_period(wanted).items()}
         runs = {folder: self._runs_of(export, next(newest)) for folder, newest in batches.items()}
         fitting = {_without_period(folder) for folder, found in runs.items() if _fit(export, found)}
         for folder, found in runs.items():
@@ -134,6 +142,11 @@ class AzureLayout:
                     break
                 found.extend(self._runs_of(export, older))
         return list(chain.from_iterable(runs.values()))
+
+    def _is_past(self, info: ObjectInfo) -> bool:
+        """Whether the folder of a manifest's period says that it ends before the window."""
+        ends = [part[-8:-2] for part in info.key.split("/")[:-1] if _PERIOD.fullmatch(part)]
+        return bool(ends) and max(ends) < self._start
 
     def _runs_of(self, export: Export, infos: Iterable[ObjectInfo]) -> list[Run]:
         return [self._run(export, info) for info in infos]
