@@ -20,7 +20,10 @@ if TYPE_CHECKING:
     from tests.aws.driving import Run, State
     from tests.local_clouds.sustainability import SustainabilityServer
 
-CUR2 = "SELECT line_item_usage_type, bill_payer_account_id FROM COST_AND_USAGE_REPORT"
+CUR2 = (
+    "SELECT line_item_usage_type, resource_tags['goods from china'] AS goods, bill_payer_account_id "
+    "FROM COST_AND_USAGE_REPORT"
+)
 FOCUS = "SELECT BilledCost FROM FOCUS_1_2_AWS"
 CARBON = 'select usage_month from "CARBON_EMISSIONS"'
 ADVICE = "SELECT account_id FROM COST_OPTIMIZATION_RECOMMENDATIONS"
@@ -135,6 +138,8 @@ def test_what_was_not_delivered_yet_is_left_out_until_it_is(
         DataExport(EXPORT, CUR2, bench.bucket, delivered=False),
     ]
     services.account.reports = [LegacyReport("new-report", bench.bucket, delivered=False)]
+    # A folder that was made in the console.
+    bench.store.put("exports/new/", b"")
     bench.publish(PERIOD, 9)
     run = discover(bench, services)
     assert run.exit_code == 0, run.stderr

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.aws.bench import Bench, line_items
+from tests.aws.bench import EXPORT, Bench, line_items
 from tests.aws.shelf import FIRST_DELIVERY, KINDS, PERIOD, Shelf
 from tests.local_clouds.carbon_export import carbon_table
 from tests.local_clouds.cur2 import cur2_table
@@ -164,6 +164,15 @@ def test_a_manifest_that_points_out_of_its_export_is_refused(bench: Bench, key: 
     run = bench.run()
     assert run.exit_code == 1
     assert "a data file that is not below" in run.stderr
+
+
+def test_a_folder_that_was_made_in_the_console_is_no_manifest(bench: Bench) -> None:
+    """It is an object of no bytes, whose key ends with a slash."""
+    bench.publish(PERIOD, line_items(line_item_operation=["x", "y"]))
+    for key in bench.store.keys(f"exports/{EXPORT}/metadata/"):
+        bench.store.delete(key)
+    bench.store.put(f"exports/{EXPORT}/metadata/", b"")
+    assert len(bench.read().records()) == 2
 
 
 @pytest.mark.parametrize("kind", DATA_EXPORTS)

@@ -107,7 +107,8 @@ def _delivered(
 
 
 def _holds_anything(export: Export) -> bool:
-    return any(True for _ in export.store.list(f"{export.prefix}/"))
+    # Folders that are made in the console are objects of no bytes.
+    return any(info.size for info in export.store.list(f"{export.prefix}/"))
 
 
 def _data_exports(client: AwsClient, logger: Logger) -> Iterator[tuple[ExportSetting, bool]]:
@@ -147,9 +148,9 @@ def _legacy_reports(client: AwsClient) -> Iterator[tuple[ExportSetting, bool]]:
 
 
 def _type(query: str) -> str | None:
-    match = _FROM.search(query)
-    table = match[1].upper() if match else ""
-    return next((kind for pattern, kind in _TYPES if pattern.fullmatch(table)), None)
+    # The word may also stand in the key of a tag.
+    tables = [match[1].upper() for match in _FROM.finditer(query)]
+    return next((kind for table in tables for pattern, kind in _TYPES if pattern.fullmatch(table)), None)
 
 
 def _setting(name: str, kind: str, bucket: str, prefix: str) -> ExportSetting:

@@ -56,7 +56,7 @@ class AwsLayout:
         with_data: dict[str, datetime] = {}
         found_any = False
         for info in export.store.list(f"{export.prefix}/{layout.manifest_folder}"):
-            found_any = True
+            found_any |= bool(info.size)  # a folder made in the console is an object of no bytes
             manifest = layout.manifest(export, info)
             if manifest is None:
                 if month := layout.data_month(export, info):
