@@ -47,6 +47,19 @@ def test_nothing_is_remembered_at_first_and_asking_leaves_no_trace(
     assert state == {}
 
 
+def test_whoever_else_changes_the_state_is_noticed(bookmarks: Bookmarks, state: dict[str, Any]) -> None:
+    bookmarks.set({"source": "a"}, {"x": 1})
+    state["partitions"].append({"context": {"billing_period": "2026-02", "export": "bill"}, "x": 2})
+    assert [entry["x"] for entry in bookmarks.of_period("2026-02")] == [2]
+    state["partitions"] = [{"context": {"source": "b"}, "x": 3}]
+    assert (bookmarks.get({"source": "a"}), bookmarks.get({"source": "b"})["x"]) == ({}, 3)
+    state.clear()
+    assert bookmarks.get({"source": "b"}) == {}
+    bookmarks.set({"source": "b"}, {"x": 4})
+    assert bookmarks.get({"source": "b"})["x"] == 4
+    assert state == {"partitions": [{"context": {"source": "b"}, "x": 4}]}
+
+
 def test_values_are_kept_beside_those_that_are_there(bookmarks: Bookmarks, state: dict[str, Any]) -> None:
     bookmarks.set({"source": "a"}, {"x": 1})
     bookmarks.set({"source": "b"}, {"x": 2})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -16,12 +17,23 @@ if TYPE_CHECKING:
 class Bookmarks:
     """Reads and writes the partitions of a stream's state.
 
+    They are found by an index: there may be one for each subscription or export and month.
+
     Args:
         stream_state: The stream's entry in the tap's state; written to in place.
     """
 
     def __init__(self, stream_state: MutableMapping[str, Any]) -> None:
         self._state = stream_state
+        #: What is indexed, and how much of it: others that change the state replace the list, or add to it.
+        self._indexed: list[dict[str, Any]] = []
+        self._count = 0
+        self._place_of: dict[str, int] = {}
+        self._places_of_period: dict[str | None, list[int]] = {}
+
+    def is_of(self, stream_state: MutableMapping[str, Any]) -> bool:
+        """Whether it is this very state that they are of."""
+        return self._state is stream_state
 
     def get(self, context: Mapping[str, str]) -> Mapping[str, Any]:
         """What is remembered for a partition; empty if nothing is."""
@@ -35,20 +47,35 @@ class Bookmarks:
         """Remember values in place of what is there: at once, since a signal may write state at any time."""
         entry = {**values, "context": dict(context)}
         entries: list[dict[str, Any]] = self._state.setdefault("partitions", [])
-        for place, known in enumerate(entries):
-            if known.get("context") == context:
-                entries[place] = entry
-                return
-        entries.append(entry)
+        self._update_index(entries)
+        place = self._place_of.get(_key(context))
+        if place is None:
+            entries.append(entry)
+        else:
+            entries[place] = entry
 
     def _find(self, context: Mapping[str, str]) -> dict[str, Any] | None:
         entries: list[dict[str, Any]] = self._state.get("partitions", [])
-        return next((entry for entry in entries if entry.get("context") == context), None)
+        self._update_index(entries)
+        place = self._place_of.get(_key(context))
+        return None if place is None else entries[place]
 
     def of_period(self, period: str) -> list[Mapping[str, Any]]:
         """What is remembered of a period of all exports, also of those that are no longer configured."""
         entries: list[dict[str, Any]] = self._state.get("partitions", [])
-        return [entry for entry in entries if entry.get("context", {}).get("billing_period") == period]
+        self._update_index(entries)
+        return [entries[place] for place in self._places_of_period.get(period, ())]
+
+    def _update_index(self, entries: list[dict[str, Any]]) -> None:
+        """Index what was added since the last time; all, where the list is another one or shorter."""
+        if entries is not self._indexed or len(entries) < self._count:
+            self._indexed, self._count = entries, 0
+            self._place_of, self._places_of_period = {}, {}
+        for place, entry in enumerate(entries[self._count :], self._count):
+            context = entry.get("context") or {}
+            self._place_of.setdefault(_key(context), place)
+            self._places_of_period.setdefault(context.get("billing_period"), []).append(place)
+        self._count = len(entries)
 
     def of_export(self, name: str, period: str) -> Mapping[str, Any]:
         """What is remembered of a period of an export that has no model versions; empty if nothing is."""
@@ -97,6 +124,10 @@ class Bookmarks:
 def size_of(delivery: Delivery) -> dict[str, Any]:
     """Which delivery it is, and how large."""
     return {"delivery_id": delivery.delivery_id, "files": len(delivery.files), "bytes": delivery.bytes}
+
+
+def _key(context: Mapping[str, str]) -> str:
+    return json.dumps(context, sort_keys=True)
 
 
 def _context(manifest: Manifest) -> dict[str, str]:

@@ -85,6 +85,7 @@ class OffGridFlowStream(Stream, abc.ABC, Generic[TapT]):
         #: What tells rows apart, and which of them are newest, whatever a catalog has for it.
         self._keys = dict.fromkeys([*self.primary_keys, *filter(None, [self.replication_key])])
         self._rows_out = 0
+        self._bookmarks: Bookmarks | None = None
 
     @abc.abstractmethod
     def feeds(self) -> Iterable[Callable[[], Iterator[Partition]]]:
@@ -115,7 +116,10 @@ class OffGridFlowStream(Stream, abc.ABC, Generic[TapT]):
     @property
     def bookmarks(self) -> Bookmarks:
         """The stream's part of the state."""
-        return Bookmarks(self.stream_state)
+        state = self.stream_state
+        if self._bookmarks is None or not self._bookmarks.is_of(state):
+            self._bookmarks = Bookmarks(state)
+        return self._bookmarks
 
     def get_records(self, context: Context | None) -> Iterable[Record]:
         """The rows of all pending partitions, for whoever wants rows without messages or state."""
