@@ -9,8 +9,8 @@ from offgridflow_common.errors import TransientError
 from offgridflow_common.exports import delivery
 from offgridflow_common.singer.deliveries import DeliveriesStream
 from tap_offgridflow_aws.streams.activities import AwsActivitiesStream
-from tests.sql.provider import ACCOUNT, carbon, day, usage
-from tests.sql.questions import COSTS, EMISSIONS, STATES, USAGE
+from tests.sql.provider import ACCOUNT, carbon, day, emissions, usage
+from tests.sql.questions import COSTS, EMISSIONS, SEPTEMBER, STATES, USAGE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -118,6 +118,25 @@ def test_an_older_version_is_not_reported_while_a_newer_one_cannot_be_read(
     assert run.exit_code == 1
     warehouses.load(run.messages)
     assert warehouses.ask(EMISSIONS) == [(ACCOUNT, "AmazonEC2", 1000.0)]
+
+
+def test_a_carbon_export_takes_its_months_back_from_the_api(
+    provider: Provider, warehouses: Warehouses
+) -> None:
+    """Its months are not delivered anew, so the deliveries of before are read again."""
+    provider.server.set_month(SEPTEMBER, emissions((ACCOUNT, "AmazonEC2", 1.0), (ACCOUNT, "Other", 2.0)))
+    provider.export("carbon", "carbon")
+    rows = carbon((ACCOUNT, "AmazonEC2", 1.0), (ACCOUNT, "AmazonS3", 2.5))
+    provider.deliver("carbon", rows, day(2), version="v3.0.1")
+    exported = [(ACCOUNT, "AmazonEC2", 1000.0), (ACCOUNT, "AmazonS3", 2500.0)]
+    reported = [exported[0], (ACCOUNT, "Other", 2000.0)]
+    exports = list(provider.exports)
+    for at, given, expected in ((3, exports, exported), (4, [], reported), (5, exports, exported)):
+        provider.exports[:] = given
+        warehouses.load(provider.read(REPORTED, day(at)).messages)
+        warehouses.install()
+        assert warehouses.ask(EMISSIONS) == expected
+    assert provider.read(REPORTED, day(6)).records("activities") == []
 
 
 def test_a_delivery_that_nobody_read_is_reported_again_with_its_rows(provider: Provider) -> None:

@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 
 _TAKEN_BY_OTHERS = "taken_by_others"
 _TAKEN_BEFORE = "taken_before"
-_READ_AT = "read_at"
+#: When the run began that read a delivery.
+READ_AT = "read_at"
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +68,7 @@ class Shares:
                 name: at for name, at in self._takings(self.bookmarks.of(manifest)) if name not in names
             },
             _TAKEN_BY_OTHERS: sorted(name for name in taken if _payer(name) in payers),
-            _READ_AT: iso_text(read_at),
+            READ_AT: iso_text(read_at),
         }
 
     def has_changed(self, manifest: Manifest, before: Iterable[Mapping[str, Any]]) -> bool:
@@ -92,7 +93,7 @@ class Shares:
             _overlaps(mine, theirs, entry, other)
             for other in self.bookmarks.of_period(period)
             for theirs, taken_at in self._takings(other)
-            if taken_at > entry.get(_READ_AT, "")
+            if taken_at > entry.get(READ_AT, "")
             for mine in entry[self.state_key]
         )
 
@@ -100,7 +101,7 @@ class Shares:
         """Whose facts were ever taken from an export, and when for the last time."""
         if self.state_key in entry:
             yield from entry.get(_TAKEN_BEFORE, {}).items()
-            yield from ((name, entry.get(_READ_AT, "")) for name in entry[self.state_key])
+            yield from ((name, entry.get(READ_AT, "")) for name in entry[self.state_key])
 
 
 def _payer(name: str) -> str:

@@ -10,8 +10,9 @@ import polars as pl
 
 from offgridflow_common.activity_mapping import empty_text_as_null
 from offgridflow_common.errors import OffGridFlowError
+from offgridflow_common.months import iso_text
 from offgridflow_common.singer.activities import ActivitiesStream
-from offgridflow_common.singer.shares import Shares
+from offgridflow_common.singer.shares import READ_AT, Shares
 from tap_offgridflow_aws.activities.reported import (
     CARBON_EXPORT_COLUMNS,
     carbon_export_activities,
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
     from offgridflow_common.singer.streams import Partition
 
 _CARBON = frozenset({"carbon"})
+#: Where it is remembered what emissions were read from the API.
+_API = {"source": EMISSIONS.source}
 #: The one listing of all exports that cannot be listed.
 _NONE: list[Manifest] = []
 
@@ -83,14 +86,22 @@ class AwsActivitiesStream(ActivitiesStream[AwsTap]):
     def _emissions(self) -> Iterator[Partition]:
         if not self.tap.deliveries.of_types(_CARBON):
             yield from self._report(EMISSIONS, emission_activities)
+            self.bookmarks.set(_API, {READ_AT: iso_text(self.tap.started_at)})
             return
         yield from self.deliveries(
             list(self._newest.of(self._listings()).values()),
             self._exported_emissions,
-            lambda manifest: self._accounts.has_changed(manifest, self._before(manifest)),
+            lambda manifest: (
+                self._accounts.has_changed(manifest, self._before(manifest)) or self._was_in_between(manifest)
+            ),
         )
         if self._unlisted:
             raise next(iter(self._unlisted.values()))
+
+    def _was_in_between(self, manifest: Manifest) -> bool:
+        """Whether the API was read since a delivery was, as no carbon export was configured."""
+        read = self.bookmarks.reading_of(manifest)
+        return read is not None and self.bookmarks.get(_API).get(READ_AT, "") > read.get(READ_AT, "")
 
     @cached_property
     def _newest(self) -> NewestVersions:
