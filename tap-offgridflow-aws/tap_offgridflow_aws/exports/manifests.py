@@ -76,7 +76,19 @@ class AwsLayout:
                 do="check the name and the type of the export, and copy its manifests, too",
             )
         else:
-            yield from inferred_manifests(export)
+            inferred = list(inferred_manifests(export))
+            self._warn_of_no_manifests(export)
+            yield from inferred
+
+    def _warn_of_no_manifests(self, export: Export) -> None:
+        """Say once how periods are read without manifests, however often the export is listed."""
+        if export.name not in self._searched:
+            self._searched.add(export.name)
+            _LOGGER.warning(
+                "export '%s' has no manifests at %s: the newest files of each period are taken for complete",
+                export.name,
+                export.uri,
+            )
 
     def open(self, manifest: Manifest) -> Delivery:
         """Read a manifest and find its data files in the bucket that was configured."""

@@ -8,7 +8,6 @@ a listing cannot tell whether a delivery is complete. If some periods have manif
 from __future__ import annotations
 
 import hashlib
-import logging
 import re
 from collections import defaultdict
 from datetime import datetime
@@ -24,7 +23,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from collections.abc import Set as AbstractSet
 
-_LOGGER = logging.getLogger("tap-offgridflow-aws")
 
 _DATA_FILE = re.compile(
     r"(?P<partition>(?:[^/=]+=[^/]+/)+)(?P<execution>[^/=]+/)?[^/]+\.(?:csv\.gz|csv|parquet)", re.DOTALL
@@ -60,11 +58,6 @@ def inferred_manifests(export: Export) -> Iterator[Manifest]:
             do="check the bucket, the prefix, the name and the type of the export, and that it was delivered "
             "once",
         )
-    _LOGGER.warning(
-        "export '%s' has no manifests at %s: the newest files of each period are taken for complete",
-        export.name,
-        export.uri,
-    )
     for (month, model_version), folders in sorted(groups.items()):
         yield Manifest(export, month, _newest(folders), model_version or None)
 
