@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from singer_sdk.helpers._batch import BaseBatchFileEncoding
 
     from target_offgridflow_duckdb.rows import RecordMessage
-    from target_offgridflow_duckdb.table import Tables
+    from target_offgridflow_duckdb.tables import Tables
 
 #: Records that become columns at once: as many as the processor's caches hold as objects of Python.
 _CHUNK_ROWS: Final = 5_000

@@ -29,7 +29,7 @@ from target_offgridflow_duckdb.database import Database
 from target_offgridflow_duckdb.messages import RecordReader
 from target_offgridflow_duckdb.settings import CONFIG_SCHEMA
 from target_offgridflow_duckdb.sink import DuckDbSink, LoadingTarget
-from target_offgridflow_duckdb.table import Tables
+from target_offgridflow_duckdb.tables import Tables
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence

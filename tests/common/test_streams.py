@@ -20,7 +20,8 @@ from tests.common.tiny_tap import PLAN, Items, TinyTap, run
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from offgridflow_common.singer.streams import OffGridFlowStream, Partition
+    from offgridflow_common.singer.partition import Partition
+    from offgridflow_common.singer.streams import OffGridFlowStream
 
 GONE = NotFoundError(asked="reading part 2", got="no such thing", do="look elsewhere")
 BROKEN = {"items": {"one": [[1]], "two": [[2, 3], GONE, [4]], "three": [[5]]}, "zebras": {"one": [[9]]}}

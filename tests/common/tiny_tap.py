@@ -16,7 +16,8 @@ from singer_sdk import typing as th
 
 from offgridflow_common.columns import Column, Kind, polars_schema
 from offgridflow_common.settings import CommonSettings, RequestDefaults, common_properties, parse_common
-from offgridflow_common.singer.streams import OffGridFlowStream, Partition
+from offgridflow_common.singer.partition import Partition
+from offgridflow_common.singer.streams import OffGridFlowStream
 from offgridflow_common.singer.tap import OffGridFlowTap
 
 if TYPE_CHECKING:

@@ -20,7 +20,7 @@ from offgridflow_common.singer.reading import (
     readers_of,
 )
 from offgridflow_common.singer.shares import Shares
-from offgridflow_common.singer.streams import OffGridFlowStream, Partition
+from offgridflow_common.singer.streams import OffGridFlowStream
 from offgridflow_common.usage import UsageSource, merge_groups, usage_activities, usage_groups, with_owners
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from offgridflow_common.exports.delivery import Delivery, Export, Manifest
     from offgridflow_common.exports.table import Table
     from offgridflow_common.singer.export_tap import ExportTap
+    from offgridflow_common.singer.partition import Partition
 
 ExportTapT = TypeVar("ExportTapT", bound="ExportTap")
 

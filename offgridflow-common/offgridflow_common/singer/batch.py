@@ -38,6 +38,9 @@ def batch_errors(batch_config: Mapping[str, Any] | None) -> list[str]:
     errors = _misfits("batch_config", batch_config, BatchConfig)
     for name in sorted(parts.keys() & _given(batch_config)):
         errors += _misfits(f"batch_config.{name}", batch_config[name], parts[name])
+    storage = batch_config.get("storage")
+    if isinstance(storage, dict) and not isinstance(params := storage.get("params", {}), dict):
+        errors.append(f"batch_config.storage.params must be an object, not {params!r}")
     size = batch_config.get("batch_size")
     if size is not None and (type(size) is not int or size < 1):
         errors.append(f"batch_config.batch_size must be a whole number of rows, 1 or more, not {size!r}")
@@ -48,8 +51,6 @@ def _misfits(name: str, given: Mapping[str, Any], kind: type[Any]) -> list[str]:
     """A message for each member that a part of the setting lacks, or should not have."""
     if not isinstance(given, dict):
         return [f"{name} must be an object, not {given!r}"]
-    if not isinstance(given.get("params", {}), dict):
-        return [f"{name}.params must be an object, not {given['params']!r}"]
     members = {member.name: member for member in fields(kind)}
     lacking = sorted({key for key, member in members.items() if _is_required(member)} - _given(given))
     strange = sorted(given.keys() - members.keys())

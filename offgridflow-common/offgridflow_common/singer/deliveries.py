@@ -13,8 +13,9 @@ from offgridflow_common.columns import Column, Kind, polars_schema
 from offgridflow_common.errors import DeliveryUnderWay, SourceChanged
 from offgridflow_common.singer.bookmarks import size_of
 from offgridflow_common.singer.export_tap import ExportTap
+from offgridflow_common.singer.partition import Partition
 from offgridflow_common.singer.reading import readers_of
-from offgridflow_common.singer.streams import OffGridFlowStream, Partition
+from offgridflow_common.singer.streams import OffGridFlowStream
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence

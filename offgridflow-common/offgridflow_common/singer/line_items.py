@@ -16,12 +16,13 @@ from offgridflow_common.singer.reading import (
     is_new,
     pending_deliveries,
 )
-from offgridflow_common.singer.streams import OffGridFlowStream, Partition
+from offgridflow_common.singer.streams import OffGridFlowStream
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from offgridflow_common.exports.delivery import Delivery, Export, Manifest
+    from offgridflow_common.singer.partition import Partition
 
 #: What places a line item: its delivery, and its place therein. The first four are its key.
 PLACE = (

@@ -12,7 +12,7 @@ from offgridflow_common.errors import SourceChanged
 from offgridflow_common.exports.ahead import ahead
 from offgridflow_common.exports.scan import read_blocks
 from offgridflow_common.progress import Progress
-from offgridflow_common.singer.streams import Partition
+from offgridflow_common.singer.partition import Partition
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence

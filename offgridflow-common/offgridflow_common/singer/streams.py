@@ -5,7 +5,6 @@ from __future__ import annotations
 import abc
 import time
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, cast
@@ -33,6 +32,7 @@ if TYPE_CHECKING:
     from singer_sdk.helpers.types import Context, Record
 
     from offgridflow_common.columns import Column
+    from offgridflow_common.singer.partition import Partition
     from offgridflow_common.singer.tap import OffGridFlowTap
 
 
@@ -44,21 +44,6 @@ _FAILURES = (Exception, PanicException)
 
 #: What ends the run, or a dry run, rather than one stream.
 _ENDINGS = (AbortedSyncFailedException, AbortedSyncPausedException, OutputLost)
-
-
-@dataclass(frozen=True, slots=True)
-class Partition:
-    """A part of a stream that is emitted whole before state moves past it.
-
-    Attributes:
-        label: Names it in logs and spans.
-        blocks: Reads it: frames with the stream's wanted columns, in their order.
-        acknowledge: Writes to state that all of it is out; called with the number of rows.
-    """
-
-    label: str
-    blocks: Callable[[], Iterator[pl.DataFrame]]
-    acknowledge: Callable[[int], None]
 
 
 class OffGridFlowStream(Stream, abc.ABC, Generic[TapT]):

@@ -32,7 +32,6 @@ from offgridflow_common.settings import (
     with_builtin_settings,
 )
 from offgridflow_common.singer.batch import BatchStore, StorageBatchStore, batch_errors
-from offgridflow_common.singer.deferral import Deferral
 from offgridflow_common.singer.writer import BlockWriter
 
 if TYPE_CHECKING:
@@ -199,8 +198,10 @@ class OffGridFlowTap(Tap, abc.ABC):
         """Stop after the line that is being written, so that no message is torn."""
         self.cancel.set()
         writer = self.message_writer
-        deferral = writer.deferral if isinstance(writer, BlockWriter) else Deferral()
-        deferral.run(lambda: self._end(signum, frame))
+        if isinstance(writer, BlockWriter):
+            writer.deferral.run(lambda: self._end(signum, frame))
+        else:
+            self._end(signum, frame)
 
     def _end(self, signum: int, frame: FrameType | None) -> NoReturn:
         """Write state and end as shells expect it of a signal: to the SDK, half a run is a good one."""

@@ -38,7 +38,6 @@ CARBON_EXPORT_COLUMNS = (
     *(f"total_{scope}_emissions_{part}" for scope, _, _ in _SCOPES for part in ("value", "unit")),
 )
 
-
 #: What tells the rows of the API's reports apart.
 _REPORT_KEYS = ("account_id", "period_start", "period_end", "region", "service", "model_version")
 
@@ -63,18 +62,6 @@ def emission_activities(rows: pl.DataFrame, mapping: ActivityMapping, retrieved_
         import_batch_id=pl.lit(import_batch_id(retrieved_at)),
     )
     return reported_emissions(one_each, mapping)
-
-
-def _summed(facts: pl.DataFrame, mapping: ActivityMapping, *keys: str) -> pl.DataFrame:
-    """One fact for each set of keys, in whatever spellings of a region it comes; sums have twelve places."""
-    quantity = pl.col("quantity")
-    # What stands alone keeps all digits that it has.
-    total = pl.when(pl.len() > 1).then(quantity.cast(pl.Decimal(38, 12)).sum().cast(pl.Float64))
-    return (
-        with_region_ids(facts, mapping)
-        .group_by(keys, maintain_order=True)
-        .agg(total.otherwise(quantity.first()).alias("quantity"))
-    )
 
 
 def has_scopes(rows: pl.DataFrame) -> bool:
@@ -151,3 +138,15 @@ def water_activities(rows: pl.DataFrame, mapping: ActivityMapping, retrieved_at:
         import_batch_id=pl.lit(import_batch_id(retrieved_at)),
     )
     return activities(facts, mapping)
+
+
+def _summed(facts: pl.DataFrame, mapping: ActivityMapping, *keys: str) -> pl.DataFrame:
+    """One fact for each set of keys, in whatever spellings of a region it comes; sums have twelve places."""
+    quantity = pl.col("quantity")
+    # What stands alone keeps all digits that it has.
+    total = pl.when(pl.len() > 1).then(quantity.cast(pl.Decimal(38, 12)).sum().cast(pl.Float64))
+    return (
+        with_region_ids(facts, mapping)
+        .group_by(keys, maintain_order=True)
+        .agg(total.otherwise(quantity.first()).alias("quantity"))
+    )

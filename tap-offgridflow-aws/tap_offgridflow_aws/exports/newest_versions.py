@@ -39,6 +39,7 @@ class NewestVersions:
         self._newest: dict[Key, Manifest] = {}
         self._by_period: dict[str, list[Manifest]] = {}
         self.withdrawn: set[Key] = set()
+        self._warned: set[Key] = set()
 
     def of(self, listings: Sequence[Sequence[Manifest]]) -> Mapping[Key, Manifest]:
         """The manifest of each month and export, oldest month first; in a month, newer versions come first.
@@ -49,6 +50,7 @@ class NewestVersions:
         same = len(listings) == len(self._listings) and all(map(_is, listings, self._listings))
         if not same:
             self._listings = listings
+            self.withdrawn = set()
             found = sorted(self._found(listings), key=_version, reverse=True)
             ordered = sorted(found, key=lambda manifest: manifest.period)
             self._newest = {(one.period, one.export.name): one for one in ordered}
@@ -78,8 +80,9 @@ class NewestVersions:
         newest = max(read, key=version_key, default="")
         if version_key(newest) <= _version(manifest):
             return False
-        if key not in self.withdrawn:
-            self.withdrawn.add(key)
+        self.withdrawn.add(key)
+        if key not in self._warned:
+            self._warned.add(key)
             self._logger.warning(
                 "%s: version %s, which was read, is gone; an older one is left, and makes no activities. "
                 "To go back to it, remove the month from state, and from the table deliveries",

@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from offgridflow_common.exports.delivery import Delivery, Export, Manifest
+    from offgridflow_common.singer.partition import Partition
     from offgridflow_common.singer.reading import Reading
-    from offgridflow_common.singer.streams import Partition
 
 _CARBON = frozenset({"carbon"})
 #: Where it is remembered what emissions were read from the API.

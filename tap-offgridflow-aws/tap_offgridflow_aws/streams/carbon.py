@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from offgridflow_common.singer.partition import Partition
 from offgridflow_common.singer.periods import History, VersionedPeriods
-from offgridflow_common.singer.streams import OffGridFlowStream, Partition
+from offgridflow_common.singer.streams import OffGridFlowStream
 from tap_offgridflow_aws.base import AwsTap
 from tap_offgridflow_aws.reports import EMISSIONS, WATER, Report
 

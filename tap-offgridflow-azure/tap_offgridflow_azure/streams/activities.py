@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     import polars as pl
 
-    from offgridflow_common.singer.streams import Partition
+    from offgridflow_common.singer.partition import Partition
 
 #: Where it is remembered from which month on emissions come from Carbon Optimization.
 _BEGIN = {"source": CARBON}

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from offgridflow_common.errors import BadRequestError, ContractBroken, NotFoundError, PermissionDenied
 from offgridflow_common.months import Period, add_months, iso_text
-from offgridflow_common.singer.streams import Partition
+from offgridflow_common.singer.partition import Partition
 from tap_offgridflow_azure.apis.carbon import COLUMNS, KEY, MOST_ROWS, SOURCE, CarbonReports, computed_months
 from tap_offgridflow_azure.streams.regional import RegionalStream
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from offgridflow_common.errors import TransientError
 from offgridflow_common.months import MONTH, Period, add_months, ceiling, floor, iso_text
+from offgridflow_common.singer.partition import Partition
 from offgridflow_common.singer.periods import History, VersionedPeriods
-from offgridflow_common.singer.streams import Partition
 from tap_offgridflow_azure.apis.cost_query import COLUMNS, KEY, SETTLING, CostQueries, Days
 from tap_offgridflow_azure.streams.regional import RegionalStream
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from offgridflow_common.months import MONTH, Period, add_months, floor
+from offgridflow_common.singer.partition import Partition
 from offgridflow_common.singer.periods import History, VersionedPeriods
-from offgridflow_common.singer.streams import Partition
 from tap_offgridflow_azure.apis.impact import COLUMNS, KEY, MONTHS_BACK, SOURCE, ImpactReports
 from tap_offgridflow_azure.streams.regional import RegionalStream
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from offgridflow_common.singer.streams import OffGridFlowStream, Partition
+from offgridflow_common.singer.partition import Partition
+from offgridflow_common.singer.streams import OffGridFlowStream
 from tap_offgridflow_azure.apis.subscriptions import COLUMNS, frame
 from tap_offgridflow_azure.base import AzureTap
 
