@@ -63,7 +63,7 @@ ACTIVITY_COLUMNS = (
     Column(
         "external_id",
         Kind.STRING,
-        "The activities that a newer import replaces as a whole: those of one account's or payer's period.",
+        "The activities that a newer import replaces as a whole: those of one account's period.",
     ),
     Column(
         "import_batch_id",

@@ -123,19 +123,6 @@ def merge_groups(groups: Iterable[pl.DataFrame]) -> pl.DataFrame | None:
     return _regrouped(pl.concat(held)) if held else None
 
 
-def with_owners(groups: pl.DataFrame) -> pl.DataFrame:
-    """The groups of a delivery with their ``owner``: whose usage of a month is replaced as a whole.
-
-    That is the payer, null if there is none. If all of a payer's usage is of one other account, it is
-    ``payer/account``: an export that a member account created names the organisation's payer, but holds the
-    member's usage alone.
-    """
-    payer, account = pl.col("payer_id"), pl.col("account_id")
-    is_of_member = (account.n_unique().over(payer) == 1) & (account != payer)
-    owner = pl.when(is_of_member).then(pl.format("{}/{}", payer, account)).otherwise(payer)
-    return groups.with_columns(owner=owner)
-
-
 def usage_activities(  # noqa: PLR0913 - what, how it was found, from where, in which words, when
     groups: pl.DataFrame,
     source: UsageSource,
@@ -148,7 +135,7 @@ def usage_activities(  # noqa: PLR0913 - what, how it was found, from where, in 
     """Activities of a delivery's usage groups.
 
     Args:
-        groups: From :func:`with_owners`, in the words of the export.
+        groups: From :func:`merge_groups`, in the words of the export.
         source: As it was for the groups.
         delivery: What they were read from.
         mapping: The mappers.
@@ -158,7 +145,8 @@ def usage_activities(  # noqa: PLR0913 - what, how it was found, from where, in 
     Returns:
         Activities; groups of a negative quantity, which are corrections without usage, make none.
     """
-    bill = pl.format("{}/{}", pl.col("payer_id").fill_null(delivery.export.name), pl.lit(delivery.period))
+    payer, account = pl.col("payer_id").fill_null(delivery.export.name), pl.col("account_id")
+    owner = pl.when(account != pl.col("payer_id")).then(pl.format("{}/{}", payer, account)).otherwise(payer)
     facts = (
         _in_common_units(source.places(groups, mapping))
         .sort(_GROUP)
@@ -168,7 +156,7 @@ def usage_activities(  # noqa: PLR0913 - what, how it was found, from where, in 
             pl.lit(delivery.export.name).alias("metadata.export"),
             pl.col("quantity", "cost").cast(pl.Float64),
             subject=pl.lit("usage"),
-            bill=bill,
+            bill=pl.format("{}/{}", payer, pl.lit(delivery.period)),
             period_end=pl.col("period_start").dt.offset_by(_interval(grain)),
             detail=pl.concat_str(
                 "usage_type", "service_category", "service_name", separator="/", ignore_nulls=True
@@ -176,9 +164,7 @@ def usage_activities(  # noqa: PLR0913 - what, how it was found, from where, in 
             activity_type=pl.lit(USAGE),
             source=pl.lit(source.name),
             data_quality=pl.lit("measured"),
-            external_id=pl.format(
-                "{}/{}", pl.col("owner").fill_null(delivery.export.name), pl.lit(delivery.period)
-            ),
+            external_id=pl.format("{}/{}", owner, pl.lit(delivery.period)),
             import_batch_id=pl.lit(import_batch_id(retrieved_at, delivery.delivery_id)),
         )
     )
@@ -189,8 +175,8 @@ def _interval(grain: str) -> str:
     return "1mo" if grain == "month" else "1d"
 
 
-def _regrouped(groups: pl.DataFrame, *more: str) -> pl.DataFrame:
-    return groups.group_by(*_GROUP, *more).agg(pl.col(_SUMS).sum())
+def _regrouped(groups: pl.DataFrame) -> pl.DataFrame:
+    return groups.group_by(_GROUP).agg(pl.col(_SUMS).sum())
 
 
 def _in_common_units(groups: pl.DataFrame) -> pl.DataFrame:
@@ -199,4 +185,4 @@ def _in_common_units(groups: pl.DataFrame) -> pl.DataFrame:
     return groups.with_columns(
         pl.Series("unit", [unit.name if unit else None for unit in units], dtype=pl.String),
         quantity=pl.col("quantity") * pl.Series(factors, dtype=_EXACT),
-    ).pipe(_regrouped, "owner")
+    ).pipe(_regrouped)

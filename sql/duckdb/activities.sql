@@ -1,5 +1,5 @@
--- What replaces activities as a whole: of each account's or payer's period the newest batch, whichever source it is
--- from, and its state:
+-- What replaces activities as a whole: of each account's period the newest batch, whichever source it is from, and
+-- its state:
 --   current   its activities count.
 --   loading   the delivery that it names is not complete. It has overwritten what was there before, in part or in
 --             whole, so nothing of the period counts.
@@ -60,8 +60,8 @@ SELECT provider, activity_type, external_id, import_batch_id, state
 FROM ranked
 WHERE place = 1;
 
--- The activities that count: each fact once, whichever source it is from. Exports of a payer have all of its accounts
--- or one of them, and so replace more or less; of each account the newest batch counts.
+-- The activities that count: each fact once, whichever source it is from. Version 0.1.0
+-- replaced all accounts of a payer together; so, of each account the newest batch counts.
 CREATE OR REPLACE VIEW current_activities AS
 WITH newest AS (
     SELECT

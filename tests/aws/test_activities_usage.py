@@ -342,7 +342,10 @@ def test_ids_stay_the_same_over_runs_orders_and_restatements(bench: Bench) -> No
     for rows, delivery in zip((first, reordered, doubled), delivered, strict=True):
         (batch,) = {row["import_batch_id"] for row in rows.values()}
         assert batch.endswith(f"/{delivery.execution_id}")
-    assert {row["external_id"] for row in doubled.values()} == {f"{PAYER}/{PERIOD}"}
+    assert {(row["account_id"], row["external_id"]) for row in doubled.values()} == {
+        (account, f"{PAYER}/{PERIOD}" if account == PAYER else f"{PAYER}/{account}/{PERIOD}")
+        for account in ACCOUNTS
+    }
 
 
 def by_id(records: list[Message]) -> dict[str, Message]:
@@ -390,9 +393,8 @@ def test_members_of_an_organisation_and_the_organisation_export_usage_that_count
     run = run_of(bench, exports=exports)
     expected = {}
     for name in order:
-        bill = payer if name == "all" else f"{payer}/{held[name][0]}"
         for account in held[name]:
-            expected.setdefault(account, (name, f"{bill}/{PERIOD}"))
+            expected.setdefault(account, (name, f"{payer}/{account}/{PERIOD}"))
     records = run.records("activities")
     assert len(records) == len(ACCOUNTS)
     found = {row["account_id"]: (row["metadata"]["export"], row["external_id"]) for row in records}
@@ -402,12 +404,15 @@ def test_members_of_an_organisation_and_the_organisation_export_usage_that_count
 
 
 @pytest.mark.parametrize("noted", [["111122223333"], ["111122223333/012345678901"]])
-def test_what_was_taken_is_remembered_by_payer_or_by_account(bench: Bench, noted: list[str]) -> None:
-    """As states of version 0.1.0 have it, too."""
+def test_a_share_by_payer_is_told_by_account_once_there_is_another_export(
+    bench: Bench, noted: list[str]
+) -> None:
+    """States of version 0.1.0 have both forms, too; one export by itself does with the payer."""
     payer, account = "111122223333", "012345678901"
-    table = usage(line_item_usage_account_id=[account, payer], bill_payer_account_id=[payer] * 2)
+    first = usage(line_item_usage_account_id=[account], bill_payer_account_id=[payer])
+    second = usage(line_item_usage_account_id=[account, payer], bill_payer_account_id=[payer] * 2)
     exports = []
-    for name in ("first", "second"):
+    for name, table in {"first": first, "second": second}.items():
         bench.publish(PERIOD, table, prefix=name, chunks=1)
         exports.append({"name": name, "type": "cur2", "url": f"s3://{bench.bucket}/{name}/{EXPORT}"})
     state = run_of(bench, exports=exports[:1]).state
@@ -415,8 +420,10 @@ def test_what_was_taken_is_remembered_by_payer_or_by_account(bench: Bench, noted
     assert entry["payers"] == [payer]
     entry["payers"] = noted
     run = bench.run(state, config=bench.config(exports=exports), select=["activities"])
-    found = {row["account_id"] for row in run.records("activities")}
-    assert found == ({payer} if "/" in noted[0] else set())
+    found = {(row["account_id"], row["metadata"]["export"]) for row in run.records("activities")}
+    assert found == {(payer, "second")} | (set() if "/" in noted[0] else {(account, "first")})
+    again = bench.run(run.state, config=bench.config(exports=exports), select=["activities"])
+    assert again.records("activities") == []
 
 
 def test_activities_have_the_columns_of_their_schema_in_order_and_text_as_metadata(bench: Bench) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from tests.aws.shelf import Shelf
 from tests.export_files import sums
-from tests.local_clouds.cur2 import PAYER, cur2_table
+from tests.local_clouds.cur2 import ACCOUNTS, PAYER, cur2_table
 from tests.local_clouds.focus import focus_table
 from tests.local_clouds.legacy_cur import legacy_table
 from tests.local_clouds.s3_proxy import call_first
@@ -122,7 +122,8 @@ def test_a_company_that_migrated_has_one_history(shelf: Shelf) -> None:
     assert [
         f"ofg-cur {period}" in line for line, period in zip(left_out, ("2026-05", "2026-06"), strict=True)
     ]
-    assert all(line.endswith(f": {PAYER}") for line in left_out)
+    names = ", ".join(f"{PAYER}/{account}" for account in sorted(ACCOUNTS))
+    assert all(line.endswith(f": {names}") for line in left_out)
 
 
 @pytest.mark.parametrize("order", [("cur2", "cur", "focus"), ("focus", "cur", "cur2")])

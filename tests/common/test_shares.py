@@ -44,3 +44,12 @@ def test_a_payer_that_another_export_took_since_is_taken_back() -> None:
     remember(payers, "others", 2, [ACCOUNT])
     remember(payers, "others", 3, [])
     assert payers.has_changed(costs, [])
+
+
+def test_an_account_that_another_export_took_since_is_taken_back_from_a_payers_share() -> None:
+    payers = Shares(Bookmarks({}), "payers")
+    costs = remember(payers, "costs", 1, [ACCOUNT])
+    remember(payers, "strangers", 2, ["999900001111/444455556666"])
+    assert not payers.has_changed(costs, [])
+    remember(payers, "others", 2, [f"{ACCOUNT}/444455556666"])
+    assert payers.has_changed(costs, [])

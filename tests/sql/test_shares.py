@@ -24,11 +24,12 @@ AMOUNTS = """
     WHERE activity_type = 'usage' GROUP BY account_id
 """
 #: Exports of an organisation and of its members, those that count first before the others.
-KINDS = {"all": "cur2", "one": "cur2", "two": "cur2", "other": "focus"}
+KINDS = {"all": "cur2", "one": "cur2", "two": "cur2", "both": "cur2", "other": "focus"}
 HOLDS: dict[str, Sequence[str]] = {
     "all": (PAYER, ACCOUNT, OTHER_ACCOUNT),
     "one": (ACCOUNT,),
     "two": (OTHER_ACCOUNT,),
+    "both": (PAYER, OTHER_ACCOUNT),
     "other": (PAYER, ACCOUNT, OTHER_ACCOUNT),
 }
 
@@ -51,17 +52,10 @@ def is_second(name: str) -> bool:
 
 
 def shares(ranked: Iterable[dict[str, float]]) -> dict[str, float]:
-    """How much each account used, of exports in their order: a payer's comes from the first that has it.
-
-    What has usage of one member only has that member's usage, and no other of the payer.
-    """
+    """How much each account used, of exports in their order: it comes from the first that has the account."""
     found: dict[str, float] = {}
-    taken: set[str] = set()
     for amounts in ranked:
-        left = {account: amounts[account] for account in amounts if taken.isdisjoint({PAYER, account})}
-        found |= left
-        is_of_member = len(amounts) == 1 and PAYER not in amounts
-        taken |= set(left) if is_of_member or not left else {PAYER}
+        found = amounts | found
     return found
 
 

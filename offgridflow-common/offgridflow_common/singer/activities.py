@@ -21,7 +21,7 @@ from offgridflow_common.singer.reading import (
 )
 from offgridflow_common.singer.shares import Shares
 from offgridflow_common.singer.streams import OffGridFlowStream
-from offgridflow_common.usage import UsageSource, merge_groups, usage_activities, usage_groups, with_owners
+from offgridflow_common.usage import UsageSource, merge_groups, usage_activities, usage_groups
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -53,6 +53,7 @@ class ActivitiesStream(OffGridFlowStream[ExportTapT], abc.ABC):
         provider: The provider, as the reference tables spell it.
         usage_sources: How usage is found, by type of export; the type that counts first comes first.
         tables: What the exports of each of these types hold.
+        payers_have_accounts: Whether an export may have some accounts of a payer, and another one the others.
     """
 
     name = "activities"
@@ -63,6 +64,7 @@ class ActivitiesStream(OffGridFlowStream[ExportTapT], abc.ABC):
     provider: ClassVar[str]
     usage_sources: ClassVar[Mapping[str, UsageSource]]
     tables: ClassVar[Mapping[str, Table]]
+    payers_have_accounts: ClassVar[bool]
 
     @abc.abstractmethod
     def reported(self) -> Iterable[Callable[[], Iterator[Partition]]]:
@@ -171,7 +173,7 @@ class ActivitiesStream(OffGridFlowStream[ExportTapT], abc.ABC):
         return self.deliveries(
             self.tap.deliveries.manifests(export),
             partial(self._usage, before=before),
-            lambda manifest: self._payers.has_changed(manifest, self._remembered(before, manifest.period)),
+            lambda manifest: self._shares.has_changed(manifest, self._remembered(before, manifest.period)),
         )
 
     def _remembered(self, exports: Iterable[Export], period: str) -> list[Mapping[str, Any]]:
@@ -184,8 +186,12 @@ class ActivitiesStream(OffGridFlowStream[ExportTapT], abc.ABC):
         return sorted(exports, key=lambda export: rank.index(export.type))
 
     @property
-    def _payers(self) -> Shares:
-        return Shares(self.bookmarks, "payers")
+    def _shares(self) -> Shares:
+        return Shares(
+            self.bookmarks,
+            "payers",
+            by_account=self.payers_have_accounts and len(self._usage_exports()) > 1,
+        )
 
     def _usage(
         self, delivery: Delivery, reading: Reading, *, before: Sequence[Export]
@@ -193,21 +199,23 @@ class ActivitiesStream(OffGridFlowStream[ExportTapT], abc.ABC):
         grain = self.tap.settings.activity_grain
         source = self.usage_sources[delivery.export.type]
         table = self.tables[delivery.export.type].requiring(source.required)
-        taken = self._payers.taken(self._remembered(before, delivery.period))
+        shares = self._shares
+        taken = shares.taken(self._remembered(before, delivery.period))
         blocks = self.blocks(delivery, table, source.columns, reading)
         label = delivery.manifest.label
         found = merge_groups(usage_groups(block, source, grain, label) for block in blocks)
         if found is None:
-            reading.notes |= self._payers.to_remember(delivery.manifest, (), (), taken, self.tap.started_at)
+            reading.notes |= shares.to_remember(delivery.manifest, (), (), taken, self.tap.started_at)
             return
         self._warn_of_unknown_payers(found, delivery)
-        names = (pl.col("payer_id"), pl.format("{}/{}", "payer_id", "account_id"))
-        groups = self.leave_out(with_owners(found), names, taken, delivery)
-        share = groups["owner"].unique()
-        payers = found["payer_id"].unique()
-        reading.notes |= self._payers.to_remember(
-            delivery.manifest, share, payers, taken, self.tap.started_at
+        payer = pl.col("payer_id")
+        account = pl.format("{}/{}", payer, pl.col("account_id").fill_null(""))
+        groups = self.leave_out(found, (payer, account), taken, delivery)
+        share, had = (
+            rows.select(account if shares.by_account else payer).to_series().unique()
+            for rows in (groups, found)
         )
+        reading.notes |= shares.to_remember(delivery.manifest, share, had, taken, self.tap.started_at)
         if negative := groups.filter(pl.col("quantity") < 0).height:
             self.logger.warning(
                 "%s: %d of %d groups of usage are negative in sum and make no activity",

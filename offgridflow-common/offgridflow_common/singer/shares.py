@@ -1,9 +1,10 @@
 """Which export an account's facts of a month come from, where several exports have them.
 
-The first export that has a payer's month supplies it. With each delivery, the stream's state remembers the
+The first export that has an account's month supplies it. With each delivery, the stream's state remembers the
 share that was taken from it, now and by earlier deliveries, and what exports before it had taken. A name in a
-share is a payer, or ``payer/account`` where an export holds one member of an organisation only. Exports are
-added, removed and restated: a delivery is read again as soon as its share differs.
+share is an account, ``payer/account``, or a payer with all its accounts: one name in place of thousands, as
+long as there is one export only. Exports are added, removed and restated: a delivery is read again as soon as
+its share differs.
 """
 
 from __future__ import annotations
@@ -34,10 +35,12 @@ class Shares:
     Args:
         bookmarks: Where they are remembered.
         state_key: What the names of a share are called in state.
+        by_account: Whether shares are to be ``payer/account``: what is remembered by payer is read again.
     """
 
     bookmarks: Bookmarks
     state_key: str
+    by_account: bool = False
 
     def taken(self, before: Iterable[Mapping[str, Any]]) -> set[str]:
         """All names in what is remembered of some exports."""
@@ -60,14 +63,13 @@ class Shares:
             taken: What is taken from other exports.
             read_at: When the run that reads it began.
         """
-        payers = {_payer(name) for name in found if name}
         names = {name for name in share if name}
         return {
             self.state_key: sorted(names),
             _TAKEN_BEFORE: {
                 name: at for name, at in self._takings(self.bookmarks.of(manifest)) if name not in names
             },
-            _TAKEN_BY_OTHERS: sorted(name for name in taken if _payer(name) in payers),
+            _TAKEN_BY_OTHERS: sorted(_in_common(taken, {name for name in found if name})),
             READ_AT: iso_text(read_at),
         }
 
@@ -83,19 +85,21 @@ class Shares:
             return False
         if self.state_key not in entry:
             return True
-        payers = {_payer(name) for name in (*entry[self.state_key], *entry.get(_TAKEN_BY_OTHERS, ()))}
-        taken = {name for name in self.taken(before) if _payer(name) in payers}
-        return taken != set(entry.get(_TAKEN_BY_OTHERS, ())) or self._was_taken_since(entry, manifest.period)
-
-    def _was_taken_since(self, entry: Mapping[str, Any], period: str) -> bool:
-        """Whether an export that counts later, or no longer is configured, has taken some of a share."""
-        return any(
-            _overlaps(mine, theirs, entry, other)
-            for other in self.bookmarks.of_period(period)
-            for theirs, taken_at in self._takings(other)
-            if taken_at > entry.get(READ_AT, "")
-            for mine in entry[self.state_key]
+        share, by_others = set(entry[self.state_key]), set(entry.get(_TAKEN_BY_OTHERS, ()))
+        return (
+            (self.by_account and any("/" not in name for name in share))
+            or _in_common(self.taken(before), share | by_others) != by_others
+            or bool(_in_common(self._taken_since(entry, manifest.period), share))
         )
+
+    def _taken_since(self, entry: Mapping[str, Any], period: str) -> set[str]:
+        """What was taken after a share, also from exports that count later or no longer are configured."""
+        return {
+            name
+            for other in self.bookmarks.of_period(period)
+            for name, taken_at in self._takings(other)
+            if taken_at > entry.get(READ_AT, "")
+        }
 
     def _takings(self, entry: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         """Whose facts were ever taken from an export, and when for the last time."""
@@ -108,10 +112,7 @@ def _payer(name: str) -> str:
     return name.partition("/")[0]
 
 
-def _overlaps(mine: str, theirs: str, my_entry: Mapping[str, Any], their_entry: Mapping[str, Any]) -> bool:
-    """Whether two shares have an account in common. A payer's share excludes what was left to others."""
-    if mine == theirs:
-        return True
-    if mine == _payer(theirs):
-        return theirs not in my_entry.get(_TAKEN_BY_OTHERS, ())
-    return theirs == _payer(mine) and mine not in their_entry.get(_TAKEN_BY_OTHERS, ())
+def _in_common(names: AbstractSet[str], others: AbstractSet[str]) -> set[str]:
+    """Those of some names whose accounts others have, too."""
+    payers = {_payer(name) for name in others}
+    return {name for name in names if name in others or name in payers or _payer(name) in others}

@@ -140,5 +140,5 @@ _FOCUS = UsageSource(
     places=_with_region_of_prefix,
 )
 
-#: By type of export, the one that counts first: where several cover a payer's month, one is used.
+#: By type of export, the one that counts first: where several cover an account's month, one is used.
 USAGE_SOURCES = {"cur2": _CUR, "cur": _CUR, "focus": _FOCUS}

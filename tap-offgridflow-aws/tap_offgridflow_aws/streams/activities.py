@@ -54,6 +54,7 @@ class AwsActivitiesStream(ActivitiesStream[AwsTap]):
     provider = "aws"
     usage_sources = USAGE_SOURCES
     tables = BY_EXPORT_TYPE
+    payers_have_accounts = True
 
     def __init__(self, tap: AwsTap) -> None:
         """Create the stream.

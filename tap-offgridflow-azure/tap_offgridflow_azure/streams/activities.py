@@ -39,6 +39,7 @@ class AzureActivitiesStream(ActivitiesStream[AzureTap]):
     provider = "azure"
     usage_sources = USAGE_SOURCES
     tables = BY_EXPORT_TYPE
+    payers_have_accounts = False
 
     def __init__(self, tap: AzureTap) -> None:
         """Create the stream.
