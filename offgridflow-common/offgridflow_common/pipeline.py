@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import itertools
 import logging
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from offgridflow_common.errors import OffGridFlowError, Throttled, TransientError, cancelled
 
@@ -56,18 +55,10 @@ class RequestPipeline:
         """The clock that all waiting goes by."""
         return self._retry.clock
 
-    def apart(self, limiter: TokenBucket, **policy: Any) -> RequestPipeline:  # noqa: ANN401 - fields of RetryPolicy
-        """A pipeline with a limit of its own, whose pauses hold up nobody else.
-
-        Args:
-            limiter: Its limit.
-            **policy: What is different in its retry policy.
-        """
+    def apart(self, limiter: TokenBucket) -> RequestPipeline:
+        """A pipeline with a limit of its own, whose pauses hold up nobody else."""
         return RequestPipeline(
-            limiter=limiter,
-            retry=replace(self._retry, **policy),
-            telemetry=self._telemetry,
-            cancel=self._cancel,
+            limiter=limiter, retry=self._retry, telemetry=self._telemetry, cancel=self._cancel
         )
 
     def pause(self, seconds: float) -> None:

@@ -42,7 +42,7 @@ class RetryPolicy:
         initial: Seconds that the first wait is at most.
         maximum: Seconds that any wait of its own choice is at most.
         throttled_initial: In place of `initial`, and without jitter, after an answer that asks for a pause
-            and does not say how long.
+            and does not say how long, or says none at all.
         throttled_maximum: In place of `maximum` then.
         total_deadline: Seconds from the first call after which no further one starts; None for no limit.
         clock: Tells the time and waits.
@@ -128,7 +128,7 @@ class _Call:
 
     def wait(self, state: RetryCallState) -> float:
         policy = self.policy
-        no_wait_given = isinstance(self.error, Throttled) and self.error.retry_after is None
+        no_wait_given = isinstance(self.error, Throttled) and not self.error.retry_after
         if no_wait_given and policy.throttled_initial is not None:
             return wait_exponential(multiplier=policy.throttled_initial, max=policy.throttled_maximum)(state)
         backoff = wait_exponential(multiplier=policy.initial, max=policy.maximum)(state)

@@ -20,6 +20,7 @@ class AzureTap(ExportTap, abc.ABC):
 
     name = "tap-offgridflow-azure"
     config_jsonschema = CONFIG_SCHEMA
+    first_pause = 30.0
 
     @cached_property
     def settings(self) -> AzureSettings:

@@ -23,7 +23,7 @@ from offgridflow_common.rate_limit import TokenBucket
 from tap_offgridflow_azure.connection import error_codes
 from tap_offgridflow_azure.connection.clouds import IMPACT_SCOPE, STORAGE_SCOPE
 from tap_offgridflow_azure.connection.failures import SignInExchange, sign_in_error, storage_error
-from tap_offgridflow_azure.connection.throttling import FIRST_PAUSE, LONGEST_PAUSE, CostManagementClient
+from tap_offgridflow_azure.connection.throttling import CostManagementClient
 from tap_offgridflow_azure.connection.tokens import TokenAuth, TokenSource, claims_of
 
 if TYPE_CHECKING:
@@ -175,7 +175,7 @@ class AzureClient:
     def _costs_pipeline(self) -> RequestPipeline:
         settings = self._settings
         limiter = TokenBucket(settings.rate_limit_per_second, settings.rate_limit_capacity, self.clock)
-        return self._pipeline.apart(limiter, throttled_initial=FIRST_PAUSE, throttled_maximum=LONGEST_PAUSE)
+        return self._pipeline.apart(limiter)
 
     def _api(
         self,

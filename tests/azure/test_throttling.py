@@ -58,7 +58,7 @@ def test_the_longest_wait_that_an_answer_names_is_waited(
     azure.arm.fail_next(throttled(headers), operation="query")
     assert query(client).status == 200
     (waited,) = clock.slept
-    least = 30 if seconds is None else seconds
+    least = seconds or 30
     assert least <= waited <= max(least, 1)
 
 
@@ -85,11 +85,12 @@ def test_what_is_no_time_counts_as_none(
     assert clock.slept == [30]
 
 
+@pytest.mark.parametrize("ask", [query, subscriptions])
 def test_without_a_word_waits_grow_to_five_minutes(
-    azure: LocalAzure, client: AzureClient, clock: FakeClock
+    ask: Callable[[AzureClient], Any], azure: LocalAzure, client: AzureClient, clock: FakeClock
 ) -> None:
-    azure.arm.fail_next(throttled(), 6, operation="query")
-    assert query(client).status == 200
+    azure.arm.fail_next(throttled(), 6, operation=ask.__name__)
+    assert ask(client).status == 200
     assert clock.slept == [30, 60, 120, 240, 300, 300]
 
 

@@ -52,13 +52,14 @@ def test_trap_13_every_call_of_cost_management_names_its_client(
     ("headers", "seconds"),
     [
         ({}, 30),
+        ({"Retry-After": "0"}, 30),
         ({"Retry-After": "3", f"{COSTS}-entity-retry-after": "45", f"{COSTS}-qpu-retry-after": "12.5"}, 45),
         (
             {f"{COSTS}-client-retry-after": "0", "x-ms-ratelimit-microsoft.consumption-retry-after": "61.5"},
             61.5,
         ),
     ],
-    ids=["none", "several", "a zero and a fraction"],
+    ids=["none", "zero", "several", "a zero and a fraction"],
 )
 def test_trap_14_an_answer_may_have_several_times_to_wait_or_none(
     headers: dict[str, str],

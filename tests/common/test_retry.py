@@ -156,7 +156,10 @@ def test_throttling_that_names_no_pause_can_have_pauses_of_its_own(clock: FakeCl
         throttled_initial=30.0,
         throttled_maximum=300.0,
     )
-    errors = [an_error(Throttled) for _ in range(5)] + [an_error(Throttled, retry_after=7.0)]
+    errors = [
+        *(an_error(Throttled, wait) for wait in (None, None, 0.0, None, None)),
+        an_error(Throttled, 7.0),
+    ]
     assert policy.call(Script(errors, clock)) == "done"
     assert clock.slept == [30.0, 60.0, 120.0, 240.0, 300.0, 7.0]
 

@@ -67,7 +67,7 @@ THROTTLES: Mapping[str, tuple[Mapping[str, str], float | None]] = {
     "clienttype": ({f"{COSTS}-clienttype-retry-after": "9"}, 9),
     "consumption": ({"x-ms-ratelimit-microsoft.consumption-retry-after": "11"}, 11),
     "fractional": ({f"{COSTS}-entity-retry-after": "4.75"}, 4.75),
-    "zero": ({f"{COSTS}-qpu-retry-after": "0"}, 0),
+    "zero": ({f"{COSTS}-qpu-retry-after": "0"}, None),
     "several": (
         {"Retry-After": "3", f"{COSTS}-entity-retry-after": "45", f"{COSTS}-qpu-retry-after": "12.5"},
         45,

@@ -11,7 +11,7 @@ import weakref
 from contextlib import ExitStack, suppress
 from datetime import UTC, datetime
 from functools import cached_property
-from typing import IO, TYPE_CHECKING, Any, NoReturn
+from typing import IO, TYPE_CHECKING, Any, ClassVar, NoReturn
 
 from dotenv import find_dotenv, load_dotenv
 from singer_sdk import Tap
@@ -53,9 +53,16 @@ _LAST = ("activities", "deliveries")
 
 
 class OffGridFlowTap(Tap, abc.ABC):
-    """A tap whose streams fail one by one, and which then ends with a non-zero exit code."""
+    """A tap whose streams fail one by one, and which then ends with a non-zero exit code.
+
+    Attributes:
+        first_pause: Seconds to wait after the first answer that asks for a pause and does not say how long;
+            None to wait as after any other that can be tried again.
+    """
 
     message_writer_class = BlockWriter
+
+    first_pause: ClassVar[float | None] = None
 
     def __init__(
         self,
@@ -129,7 +136,11 @@ class OffGridFlowTap(Tap, abc.ABC):
         settings = self.settings
         return RequestPipeline(
             limiter=TokenBucket(settings.rate_limit_per_second, settings.rate_limit_capacity),
-            retry=RetryPolicy(max_attempts=settings.max_attempts, total_deadline=_DEADLINE_SECONDS),
+            retry=RetryPolicy(
+                max_attempts=settings.max_attempts,
+                total_deadline=_DEADLINE_SECONDS,
+                throttled_initial=self.first_pause,
+            ),
             telemetry=self.telemetry,
             cancel=self.cancel,
         )

@@ -23,9 +23,6 @@ _RETRY_AFTER_HEADERS = (
     "x-ms-ratelimit-microsoft.consumption-retry-after",
 )
 
-#: Seconds to wait for the first time where a 429 does not say how long, and at most.
-FIRST_PAUSE, LONGEST_PAUSE = 30.0, 300.0
-
 #: Query units that are left, such as ``QueriesPerHour:597,QueriesPerMin:57,QueriesPer10Sec:9``.
 _UNITS_LEFT = f"{_PREFIX}-qpu-remaining"
 _WINDOW = re.compile(r"QueriesPer(Hour|Min|10Sec):(\d+)")
