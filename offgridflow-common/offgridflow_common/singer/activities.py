@@ -5,6 +5,7 @@ from __future__ import annotations
 import abc
 from contextlib import suppress
 from functools import cached_property, partial
+from hashlib import sha256
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 import polars as pl
@@ -81,6 +82,18 @@ class ActivitiesStream(OffGridFlowStream[ExportTapT], abc.ABC):
         except OffGridFlowError as error:  # which exports there are is not known
             usage = [partial(_fail, error)]
         return (*usage, *self.reported())
+
+    @property
+    def shaping_settings(self) -> Mapping[str, str | None]:
+        """The grain, whose activities they are, and the user's own mapping."""
+        settings = self.tap.settings
+        overrides = settings.mapping_overrides_path
+        return {
+            "activity_grain": settings.activity_grain,
+            "org_id": settings.org_id,
+            "workspace_id": settings.workspace_id,
+            "mapping_overrides_path": sha256(overrides.read_bytes()).hexdigest()[:12] if overrides else None,
+        }
 
     def conclude(self) -> None:
         """Warn of what could not be mapped."""

@@ -21,6 +21,7 @@ from offgridflow_common.errors import ConfigError, OffGridFlowError, OutputLost,
 from offgridflow_common.exports.scan import block_rows_of
 from offgridflow_common.singer.batch import BatchFiles, batch_rows
 from offgridflow_common.singer.bookmarks import Bookmarks
+from offgridflow_common.singer.read_with import note_what_it_is_read_with
 from offgridflow_common.singer.render import as_json_values, render_records
 from offgridflow_common.singer.writer import BlockWriter
 
@@ -81,6 +82,11 @@ class OffGridFlowStream(Stream, abc.ABC, Generic[TapT]):
 
     def conclude(self) -> None:
         """Say what there is to say when all feeds have been read."""
+
+    @property
+    def shaping_settings(self) -> Mapping[str, str | None]:
+        """The settings that rows depend on, beside the selection: what was read with others stays so."""
+        return {}
 
     @cached_property
     def wanted(self) -> list[str]:
@@ -174,6 +180,8 @@ class OffGridFlowStream(Stream, abc.ABC, Generic[TapT]):
         """The feeds; to know them, the provider may have to be asked."""
         with self._noting_failure():
             self._check_keys()
+            left_out = {column.name for column in self.columns} - set(self.wanted)
+            note_what_it_is_read_with(self.stream_state, self.shaping_settings, left_out, self.logger)
             return self.feeds()
         return ()
 
