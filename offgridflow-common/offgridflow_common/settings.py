@@ -96,13 +96,13 @@ def common_properties(defaults: RequestDefaults) -> list[th.Property[Any]]:
             "rate_limit_per_second",
             th.NumberType(exclusive_minimum=0, maximum=1000),
             default=defaults.rate_limit_per_second,
-            description="Requests a second in the long run.",
+            description="Requests to APIs a second in the long run; storage has its own limit, 200 a second.",
         ),
         th.Property(
             "rate_limit_capacity",
             th.IntegerType(minimum=1, maximum=10_000),
             default=defaults.rate_limit_capacity,
-            description="Requests that may be sent in one burst.",
+            description="Requests that may be sent to APIs in one burst.",
         ),
         th.Property(
             "max_attempts",

@@ -145,8 +145,8 @@ def usage_activities(  # noqa: PLR0913 - what, how it was found, from where, in 
     Returns:
         Activities; groups of a negative quantity, which are corrections without usage, make none.
     """
-    payer, account = pl.col("payer_id").fill_null(delivery.export.name), pl.col("account_id")
-    owner = pl.when(account != pl.col("payer_id")).then(pl.format("{}/{}", payer, account)).otherwise(payer)
+    account, payer = pl.col("account_id"), payer_or_account().fill_null(_without_slash(delivery.export.name))
+    owner = pl.when(account != payer).then(pl.format("{}/{}", payer, account)).otherwise(payer)
     facts = (
         _in_common_units(source.places(groups, mapping))
         .sort(_GROUP)
@@ -159,8 +159,8 @@ def usage_activities(  # noqa: PLR0913 - what, how it was found, from where, in 
             bill=pl.format("{}/{}", payer, pl.lit(delivery.period)),
             period_end=pl.col("period_start").dt.offset_by(_interval(grain)),
             detail=pl.concat_str(
-                "usage_type", "service_category", "service_name", separator="/", ignore_nulls=True
-            ),
+                pl.col("usage_type", "service_category", "service_name").fill_null(""), separator="/"
+            ).str.strip_chars_end("/"),
             activity_type=pl.lit(USAGE),
             source=pl.lit(source.name),
             data_quality=pl.lit("measured"),
@@ -169,6 +169,16 @@ def usage_activities(  # noqa: PLR0913 - what, how it was found, from where, in 
         )
     )
     return activities(facts.filter(pl.col("quantity") >= 0), mapping)
+
+
+def payer_or_account() -> pl.Expr:
+    """Who pays for usage, where nobody is named the account itself."""
+    return pl.coalesce("payer_id", "account_id")
+
+
+def _without_slash(name: str) -> str:
+    """The name of an export in place of a payer, which a slash parts from the rest."""
+    return name.replace("/", "%2F")
 
 
 def _interval(grain: str) -> str:

@@ -84,6 +84,7 @@ class AwsClient:
     def __init__(self, settings: AwsSettings, pipeline: RequestPipeline) -> None:
         self._settings = settings
         self._pipeline = pipeline
+        self._storage_pipeline = pipeline.apart_for_storage()
         self.pager = CursorPager(max_pages=settings.max_pages)
         self._clients: dict[str, Any] = {}
         # boto3 makes clients one at a time; the spool's thread asks, too.
@@ -178,10 +179,11 @@ class AwsClient:
                 raise TransientError(asked=asked, got=got, do="run again later")
             return answer
 
-        return self._pipeline.call(
+        pipeline = self._storage_pipeline if service == "s3" else self._pipeline
+        return pipeline.call(
             f"{service} {operation}",
             whole_answer,
-            lambda error: translate(error, asked, operation, self._pipeline.clock.now()),
+            lambda error: translate(error, asked, operation, pipeline.clock.now()),
         )
 
     def _client(self, service: str) -> Any:  # noqa: ANN401 - boto3 makes its clients at run time

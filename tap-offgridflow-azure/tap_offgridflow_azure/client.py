@@ -87,6 +87,7 @@ class AzureClient:
     def __init__(self, settings: AzureSettings, pipeline: RequestPipeline) -> None:
         self._settings = settings
         self._pipeline = pipeline
+        self._storage_pipeline = pipeline.apart_for_storage()
         self.pager = CursorPager(max_pages=settings.max_pages)
         arm = TokenAuth(self._tokens(settings.cloud.arm_scope))
         self.arm = self._api(ApiClient, settings.arm_url, arm, pipeline)
@@ -124,7 +125,7 @@ class AzureClient:
         Raises:
             OffGridFlowError: What the SDK raised, translated.
         """
-        return self._pipeline.call(
+        return self._storage_pipeline.call(
             asked.partition(" ")[0] + " blobs",
             lambda: self._renewed_once(container_url, send),
             lambda error: storage_error(error, asked, _TABLE, self.clock),

@@ -165,7 +165,7 @@ def test_files_newer_than_their_manifest_are_a_delivery_under_way_for_some_hours
     read: bool,  # noqa: FBT001 - what is expected
 ) -> None:
     """Later they are the files of a copied bucket, which were copied after the manifest."""
-    delivery = bench.publish(PERIOD, items(4, "x"))
+    delivery = bench.publish(PERIOD, items(4, "x"), mode="overwrite")
     written = datetime.now(UTC) - timedelta(hours=hours)
     bench.set_time(written - timedelta(minutes=5), delivery.manifest_key)
     bench.set_time(written, *delivery.data_keys)
@@ -177,6 +177,13 @@ def test_files_newer_than_their_manifest_are_a_delivery_under_way_for_some_hours
         assert "class=transient" in run.stderr
         assert "data files that are newer than their manifest" in run.stderr
         assert "changed while it was read" not in run.stderr
+
+
+def test_files_in_a_folder_of_their_delivery_may_be_newer_than_their_manifest(bench: Bench) -> None:
+    """They overwrite nothing: the bucket is a copy, whose manifests arrived first."""
+    delivery = bench.publish(PERIOD, items(4, "x"), mode="create-new")
+    bench.set_time(datetime.now(UTC) - timedelta(minutes=5), delivery.manifest_key)
+    assert read_of(bench.read()) == {delivery.execution_id}
 
 
 def test_a_period_that_never_holds_still_ends_the_stream_and_counts_as_unread(bench: Bench) -> None:

@@ -196,7 +196,10 @@ def test_activities_hold_the_consumed_quantity_and_the_billed_cost_of_usage(
     assert sums(flat, of_record, "cost") == sums(usage, of_file, "BilledCost")
     assert sum(int(record["metadata"]["line_items"]) for record in records) == len(usage)
     assert {record["activity_type"] for record in records} == {"usage"}
-    assert {record["external_id"] for record in records} == {f"{PAYER}/{PERIOD}"}
+    assert {(record["account_id"], record["external_id"]) for record in records} == {
+        (account, f"{PAYER}/{PERIOD}" if account == PAYER else f"{PAYER}/{account}/{PERIOD}")
+        for account in {row["SubAccountId"] for row in usage}
+    }
 
 
 def test_edge_locations_are_no_region_whether_the_service_has_a_code_or_only_a_name(shelf: Shelf) -> None:
@@ -231,6 +234,17 @@ def test_activities_take_names_and_categories_from_the_export(shelf: Shelf) -> N
         ("Only a name", "Only a name", "Other"),
     }
     assert len({record["id"] for record in records}) == 3
+
+
+def test_what_stands_in_another_column_is_another_fact(shelf: Shelf) -> None:
+    table = small(
+        SkuMeter=["Compute", None],
+        ServiceCategory=[None, "Compute"],
+        x_ServiceCode=["AmazonEC2", "AmazonEC2"],
+    )
+    shelf.focus(PERIOD, table)
+    records = shelf.read("focus", select=USAGE).records("activities")
+    assert len({record["id"] for record in records}) == 2
 
 
 def test_rows_that_are_no_usage_make_no_activity(shelf: Shelf) -> None:

@@ -225,6 +225,15 @@ def test_months_that_lack_their_manifest_are_named_and_left_out(
     assert "no manifest, of 2026-06, 2026-08:" in read(shelf, kind, start_date="2026-06-01").stderr
 
 
+def test_folders_of_months_that_there_are_not_are_left_alone(shelf: Shelf) -> None:
+    delivery = deliver(shelf, "cur2")
+    for month in ("2026-13", "2026-00"):
+        other = shelf.path(delivery.manifest_key.replace(PERIOD, month))
+        other.parent.mkdir()
+        other.write_bytes(shelf.path(delivery.manifest_key).read_bytes())
+    assert {row["billing_period"] for row in read(shelf, "cur2").records("deliveries")} == {PERIOD}
+
+
 @pytest.mark.parametrize("kind", TYPES)
 def test_months_behind_the_newest_manifest_that_lack_theirs_are_named(shelf: Shelf, kind: str) -> None:
     """Manifests were copied once, by hand; the first delivery of September may be under way."""

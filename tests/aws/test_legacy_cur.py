@@ -35,6 +35,7 @@ LAYOUTS = [
     ("create-new", "zip"),
     ("overwrite", "gzip"),
     ("overwrite", "zip"),
+    ("create-new", "parquet"),
     ("athena", "parquet"),
 ]
 ROWS = 300
@@ -202,6 +203,24 @@ def test_a_name_without_latin_letters_is_a_member_of_its_map(shelf: Shelf, mode:
     assert record["product"] == {keys[1]: "x"}
 
 
+def test_tags_without_latin_letters_stay_apart(shelf: Shelf) -> None:
+    """Of all of them the rule would leave `user`."""
+    tags = {
+        "resourceTags/user:部署": ["sales"],
+        "resourceTags/user:環境": ["prod"],
+        "resourceTags/aws:環境": ["all"],
+        "resourceTags/user:Größe": ["L"],
+    }
+    shelf.cur(PERIOD, small(**tags), chunks=1)
+    (record,) = shelf.read("cur", select=SELECT).records()
+    assert record["resource_tags"] == {
+        "user:部署": "sales",
+        "user:環境": "prod",
+        "aws:環境": "all",
+        "user_gr_e": "L",
+    }
+
+
 @pytest.mark.parametrize("longest", [65, 60, 40, 30])
 def test_names_that_lost_underscores_are_found(shelf: Shelf, longest: int) -> None:
     header = "reservation/UnusedAmortizedUpfrontFeeForBillingPeriod"
@@ -273,6 +292,28 @@ def test_a_damaged_zip_is_named_and_no_delivery_is_told(shelf: Shelf, damage: st
 def test_months_of_the_athena_layout_are_numbers(shelf: Shelf, folder: str) -> None:
     shelf.cur(PERIOD, small(), mode="athena", month_folder=folder)
     assert {record["billing_period"] for record in shelf.read("cur", select=SELECT).records()} == {PERIOD}
+
+
+@pytest.mark.parametrize("parted", [True, False], ids=["as in CSV", "as in the data"])
+def test_the_manifest_of_parquet_may_name_columns_in_either_form(shelf: Shelf, *, parted: bool) -> None:
+    columns = [header.partition("/") for header in small().column_names]
+    said = [
+        {"category": category, "name": name if parted else cur_name(f"{category}/{name}")}
+        for category, _, name in columns
+    ]
+    shelf.cur(PERIOD, small(), mode="athena", manifest={"columns": said})
+    assert len(shelf.read("cur", select=SELECT).records()) == 1
+
+
+def test_the_manifest_of_parquet_may_lie_where_that_of_csv_does(shelf: Shelf) -> None:
+    delivery = shelf.cur(PERIOD, small(), mode="athena")
+    manifest = shelf.path(delivery.manifest_key)
+    other = shelf.path(f"billing/ofg-cur/20260901-20261001/{manifest.name}")
+    other.parent.mkdir()
+    manifest.rename(other)
+    run = shelf.read("cur", select=SELECT)
+    assert [record["billing_period"] for record in run.records()] == [PERIOD]
+    assert [record["rows"] for record in run.records("deliveries")] == [1]
 
 
 @pytest.mark.parametrize("folder", ["20260901-20261001", "20260901-20260930"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 from contextlib import ExitStack
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -30,6 +31,9 @@ LISTING, MANIFEST, FIRST_FILE, SECOND_FILE = "", "*manifest.json", "*part_0_0001
 
 #: The newest version of the interface that the pinned Azurite knows.
 KNOWN = "2025-11-05"
+
+#: The id of all runs that overwrite each other.
+RUN = "00000000-0000-4000-8000-000000000000"
 
 
 @pytest.fixture
@@ -225,3 +229,15 @@ def test_a_file_that_stays_away_is_told_after_some_attempts(container: Container
     assert "part_0_0002.csv" in run.stderr
     assert "BlobNotFound" in run.stderr
     assert run.records("deliveries") == []
+
+
+def test_a_file_that_is_older_than_its_run_is_of_the_run_before(container: Container, tmp_path: Path) -> None:
+    """Where an export overwrites its files, one after the other, its manifest may be there first."""
+    now = datetime.now(UTC)
+    container.deliver(run_id=RUN, submitted_at=now + timedelta(hours=1))
+    early = container.run()
+    assert early.exit_code == 1
+    assert early.records(LINES) == early.records("deliveries") == []
+    assert "a delivery is under way: run again when it is complete" in early.stderr
+    whole = container.deliver(run_id=RUN, submitted_at=now + timedelta(minutes=2))
+    assert container.is_only(container.read(state=early.state), whole, tmp_path)

@@ -163,6 +163,20 @@ def test_sizes_of_compressed_files_may_be_counted_otherwise(shelf: Shelf, form: 
     assert len(shelf.read("actual").records(LINES)) == 5
 
 
+@pytest.mark.parametrize("form", ["csv", "parquet"])
+def test_a_file_with_other_rows_than_the_manifest_counts_is_told(shelf: Shelf, form: Any) -> None:
+    delivery = deliver(shelf, 5, SEPTEMBER, at(1), form=form)
+    said = "has 5 rows where the manifest says"
+    manifest = json.loads(shelf.path(delivery.manifest_key).read_text("utf-8"))
+    first = shelf.read("actual")
+    manifest["blobs"][0]["dataRowCount"] = 1004
+    shelf.store.put(delivery.manifest_key, json.dumps(manifest).encode())
+    second = shelf.read("actual", state=first.state)
+    assert said not in first.stderr
+    assert f"{said} 1,004" in second.stderr
+    assert len(second.records(LINES)) == 5
+
+
 def test_what_is_wrong_with_one_export_keeps_no_other_from_being_read(shelf: Shelf) -> None:
     shelf.deliver("focus", made("focus", 7))
     run = shelf.run("actual", "focus")

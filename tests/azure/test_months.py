@@ -106,6 +106,17 @@ def test_a_later_run_of_the_first_days_only_does_not_replace_the_month(shelf: Sh
     assert rows_by_month(shelf.read("actual")) == {"2026-09": 30}
 
 
+@pytest.mark.parametrize("named", [21, 30], ids=["the day of the run", "the end of the month"])
+def test_a_later_run_of_the_first_days_does_not_replace_the_month_to_date(shelf: Shelf, named: int) -> None:
+    deliver(shelf, (9, 1), (9, named), rows=21, day=-10)
+    deliver(shelf, (9, 1), (9, 3), rows=3, day=-9)
+    run = shelf.run("actual")
+    assert run.exit_code == 1
+    assert f"2026-09-01 to 2026-09-03, 2026-09-01 to 2026-09-{named}. remove the folder of " in run.stderr
+    deliver(shelf, (9, 1), (9, 23), rows=23, day=-8)
+    assert rows_by_month(shelf.read("actual")) == {"2026-09": 23}
+
+
 def test_a_later_run_of_the_whole_month_makes_one_of_the_first_days_harmless(shelf: Shelf) -> None:
     deliver(shelf, (9, 1), (9, 30), rows=30, day=1)
     deliver(shelf, (9, 1), (9, 15), rows=15, day=19)

@@ -48,15 +48,15 @@ ID = "00000000-0000-0000-0000-00000000000"
 EXAMPLES: dict[str, tuple[Any, ...]] = {
     "csv_2024_04_01": (
         *("sample", "ReservationRecommendations", "2025-03-21T21:04:06.523444", "2025-03-01", "2025-03-21"),
-        [(f"folder/sample/{ID}2/part0.csv", 8032)],
+        [(f"folder/sample/{ID}2/part0.csv", 8032, 36)],
     ),
     "focus_parquet": (
         *("focus-cost", "FocusCost", "2025-07-16T15:27:00.276245", "2025-07-01", "2025-07-16"),
-        [(f"1.2/focus-cost/20250701-20250731/202507161527/{ID}3/part_0_0001.snappy.parquet", 50000)],
+        [(f"1.2/focus-cost/20250701-20250731/202507161527/{ID}3/part_0_0001.snappy.parquet", 50000, 100)],
     ),
     "pre_2024": (
         *("daily", "ActualCost", "2024-02-03T18:33:03.103207", "2024-01-01", "2024-01-31"),
-        [(f"cost/daily/20240101-20240131/202402031833/{ID}4/part_0_0001.csv", 1234)],
+        [(f"cost/daily/20240101-20240131/202402031833/{ID}4/part_0_0001.csv", 1234, None)],
     ),
     "empty_run": ("daily", "ActualCost", "2025-07-01T03:00:00", "2025-07-01", "2025-07-01", []),
 }

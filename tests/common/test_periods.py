@@ -194,6 +194,24 @@ def test_a_version_that_changes_during_an_interrupted_first_run_is_noticed() -> 
     assert sorted(read) == months("2026-01", "2026-06")
 
 
+def test_a_model_that_changes_during_a_run_has_the_next_one_read_all_again() -> None:
+    """What the old version had and the new one lacks went out together with it, and would stay."""
+    source = Source(published("2026-06"))
+    read = []
+    plan = VersionedPeriods(
+        History(at("2026-01"), at("2026-07"), MONTH, 1), source.state, source.state.update
+    )
+    for period in plan.pending():
+        versions = source.versions(period)
+        plan.acknowledge(period, len(versions), set(versions))
+        read.append(period.label)
+        if period.label == "2026-03":
+            source.published = published("2026-06", "v2.0.0")
+    assert read == [*months("2026-01", "2026-06"), *months("2026-01", "2026-03")]
+    assert source.run(end="2026-07") == [*months("2026-06", "2026-06"), *months("2026-01", "2026-05")]
+    assert source.run(end="2026-07") == ["2026-06"]
+
+
 def test_rows_without_a_version_are_no_change() -> None:
     source = Source(published("2026-03"))
     source.run(end="2026-04")

@@ -217,7 +217,7 @@ def publish_legacy_cur(
     content = {
         "assemblyId": assembly_id,
         "account": ACCOUNT,
-        "columns": [_manifest_column(header) for header in data.column_names],
+        "columns": [_manifest_column(header, format) for header in data.column_names],
         "charset": "UTF-8",
         "compression": _COMPRESSIONS[format],
         "contentType": "text/csv",
@@ -245,8 +245,11 @@ def _write(part: pa.Table, path: Path, kind: Format, members: Sequence[str], tim
         write_csv_gz(part, path, time_format=time_format)
 
 
-def _manifest_column(header: str) -> dict[str, str]:
+def _manifest_column(header: str, kind: Format) -> dict[str, str]:
+    """Of Parquet in the form of a public manifest, whose names are those of the columns."""
     category, _, name = header.partition("/")
+    if kind == "parquet":
+        return {"category": category, "name": cur_name(header), "type": "STRING"}
     kinds = {row["csv_header"]: row["manifest_type"] for row in _listed()}
     return {"category": category, "name": name, "type": kinds.get(header) or "OptionalString"}
 

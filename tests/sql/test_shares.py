@@ -104,6 +104,18 @@ def test_usage_counts_once_whatever_exports_are_added_removed_and_restated(
         assert [message for message in again.messages if message["type"] == "RECORD"] == []
 
 
+def test_usage_that_names_no_payer_counts_once_when_its_export_is_renamed(
+    provider: Provider, warehouses: Warehouses
+) -> None:
+    for number, name in ((2, "billing"), (4, "costs")):
+        provider.exports.clear()
+        provider.export(name, "cur2")
+        provider.deliver(name, usage(("AmazonEC2", "Box", number, 10), payer=None), day(number))
+        warehouses.load(provider.read(COSTS, day(number + 1)).messages)
+    warehouses.install()
+    assert warehouses.ask(AMOUNTS) == [(ACCOUNT, 4.0)]
+
+
 def test_an_account_that_leaves_the_carbon_export_that_counts_first_is_taken_from_the_other(
     provider: Provider, warehouses: Warehouses
 ) -> None:

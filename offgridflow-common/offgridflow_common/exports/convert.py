@@ -71,7 +71,9 @@ def gather_map(block: pl.DataFrame, members: dict[str, list[str]], kind: Kind) -
     """
     value_kind = kind_of_members(kind)
     columns = [first_given(block, names, value_kind).alias(key) for key, names in members.items()]
-    rows = pl.DataFrame(columns).with_row_index(_ROW)
+    # Of thousands of tags, a block has few.
+    with_values = [column for column in columns if column.null_count() < block.height]
+    rows = pl.DataFrame(height=block.height).with_row_index(_ROW).with_columns(with_values)
     entries = rows.unpivot(index=_ROW, variable_name="key", value_name="value")
     given = entries.filter(pl.col("value").is_not_null())
     return maps_of_entries(pl.concat([rows.select(_ROW), given], how="diagonal").rename({_ROW: "row"}), kind)
@@ -92,8 +94,9 @@ def map_member(values: pl.Series, key: str, kind: Kind) -> pl.Series:
 
 def first_given(block: pl.DataFrame, names: Sequence[str], kind: Kind) -> pl.Series:
     """Of several columns in the type of a column kind, the first value that is neither null nor empty."""
-    values = [_empty_is_null(convert(block[name], kind)) for name in names]
-    return block.select(pl.coalesce(values)).to_series()
+    first, *others = (_empty_is_null(convert(block[name], kind)) for name in names)
+    # Not a part of the block, which may have thousands of columns.
+    return pl.select(pl.coalesce(first, *others)).to_series() if others else first
 
 
 def _nulls(kind: Kind, height: int) -> pl.Series:

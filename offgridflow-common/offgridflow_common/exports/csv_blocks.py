@@ -31,6 +31,9 @@ _CHUNK_BYTES = 16 * 1024**2
 _PIECES = 16
 _NARROW_ROWS = 20_000
 
+#: Of files with more columns than this less is parsed at once: most of their values are empty.
+_MANY_COLUMNS = 500
+
 #: A record that is longer is no record: a quote before it was never closed.
 _LONGEST_RECORD = 64 * 1024**2
 
@@ -48,11 +51,12 @@ class CsvReader:
 
     Attributes:
         names: The header's names, in order; names that occur again get the suffix ``_2``, ``_3``, ...
+        block_rows: May be made smaller before blocks are read.
     """
 
     def __init__(self, stream: IO[bytes], block_rows: int) -> None:
         self._stream = stream
-        self._block_rows = block_rows
+        self.block_rows = block_rows
         self._chunk_bytes = _CHUNK_BYTES if block_rows >= _NARROW_ROWS else _CHUNK_BYTES * 3 // 4
         self._pieces_left = self._pieces()
         #: Of a record whose end is still to be read.
@@ -62,6 +66,7 @@ class CsvReader:
         self._with_lines: set[int] = set()
         header = self._take_header()
         self.names = _unique(next(csv.reader([header.decode("utf-8")], strict=True), []))
+        self._chunk_bytes = self._chunk_bytes * _MANY_COLUMNS // max(_MANY_COLUMNS, len(self.names))
 
     def blocks(self, names: Sequence[str]) -> Iterator[pl.DataFrame]:
         """The records, every value as text, projected to some columns (in the file's order).
@@ -75,7 +80,7 @@ class CsvReader:
         """
         positions = sorted(self.names.index(name) for name in names) or [0]
         with closing(self._frames(positions)) as frames:
-            for block in _blocks_of(frames, self._block_rows):
+            for block in _blocks_of(frames, self.block_rows):
                 block.columns = [self.names[position] for position in positions]
                 yield block
 

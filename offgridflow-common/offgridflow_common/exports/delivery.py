@@ -79,12 +79,15 @@ class Delivery:
         delivery_id: The provider's id of this delivery.
         columns: The source's column names, where the manifest names them.
         files: The data files in the manifest's order.
+        row_counts: The rows of each file, None of those that the manifest does not count; empty if it counts
+            none.
     """
 
     manifest: Manifest
     delivery_id: str
     columns: tuple[str, ...] | None
     files: tuple[ObjectInfo, ...]
+    row_counts: tuple[int | None, ...] = ()
 
     @property
     def export(self) -> Export:

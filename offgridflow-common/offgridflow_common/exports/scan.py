@@ -81,15 +81,23 @@ def read_blocks(  # noqa: PLR0913 - what, of which file, into which columns, and
                 continue  # an empty file has not even a header
             table.check(source.names, where)
             plan = Plan(table, source.names, wanted)
+            # A report may have thousands of columns that become members of few maps.
+            source.block_rows = min(block_rows, max(1, _VALUES // max(1, len(plan.sources))))
             for block in source.blocks(plan.sources):
                 yield plan.apply(block, first_row=row)
                 row += block.height
 
 
 class _Source(Protocol):
-    """Rows with one header."""
+    """Rows with one header.
+
+    Attributes:
+        names: The header.
+        block_rows: Rows of a block at most.
+    """
 
     names: list[str]
+    block_rows: int
 
     def blocks(self, names: Sequence[str]) -> Iterator[pl.DataFrame]:
         """The rows in blocks, with at least these columns."""
@@ -129,7 +137,7 @@ class _ParquetSource:
     def __init__(self, path: Path, block_rows: int, at_once: int) -> None:
         # A path, whatever stands in it, and never a pattern of paths.
         self._frame = pl.scan_parquet(path, glob=False)
-        self._block_rows = block_rows
+        self.block_rows = block_rows
         self._at_once = at_once
         self.names = self._frame.collect_schema().names()
 
@@ -137,12 +145,12 @@ class _ParquetSource:
         rows = self._frame.select(pl.len()).collect().item()
 
         def read(offset: int) -> pl.DataFrame:
-            height = min(self._block_rows, rows - offset)
+            height = min(self.block_rows, rows - offset)
             if not names:
                 return pl.DataFrame(height=height)
             return self._frame.select(names).slice(offset, height).collect()
 
-        offsets = range(0, rows, self._block_rows)
+        offsets = range(0, rows, self.block_rows)
         if self._at_once == 1:
             yield from map(read, offsets)
             return

@@ -53,6 +53,8 @@ class Spool:
         self._max_bytes = max_bytes
         self._guard = threading.Lock()
         self._kept: OrderedDict[tuple[str, str], _Kept] = OrderedDict()
+        #: Bytes of all of them.
+        self._used = 0
         self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="spool")
         _remove_abandoned(parent)
         try:
@@ -123,6 +125,7 @@ class Spool:
             else:
                 self._make_room(store, info)
                 fetched = self._kept[key] = _Kept(info.size)
+                self._used += info.size
         if kept is not None:
             return kept.arrival.result()
         path = self._folder / f"{next(self._numbers)}{_suffixes(info.key)}"
@@ -130,7 +133,7 @@ class Spool:
             store.download(info, path)
         except BaseException as error:
             with self._guard:
-                del self._kept[key]
+                self._forget(key)
             path.unlink(missing_ok=True)
             fetched.arrival.set_exception(error)
             _explain_full_disk(self._folder, error)
@@ -150,13 +153,16 @@ class Spool:
                 got=f"a file of {info.size:,} bytes where the spool may take {self._max_bytes:,}",
                 do="raise spool_max_bytes, or point spool_dir to a larger disk",
             )
-        used = sum(kept.size for kept in self._kept.values())
-        for key in [key for key, kept in self._kept.items() if not kept.readers]:
-            if used + info.size <= self._max_bytes:
+        while self._used + info.size > self._max_bytes:
+            oldest = next((key for key, kept in self._kept.items() if not kept.readers), None)
+            if oldest is None:
                 break
-            kept = self._kept.pop(key)
-            kept.arrival.result().unlink(missing_ok=True)
-            used -= kept.size
+            self._forget(oldest).arrival.result().unlink(missing_ok=True)
+
+    def _forget(self, key: tuple[str, str]) -> _Kept:
+        kept = self._kept.pop(key)
+        self._used -= kept.size
+        return kept
 
 
 def _explain_full_disk(folder: Path, error: BaseException) -> None:

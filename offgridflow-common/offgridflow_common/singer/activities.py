@@ -22,7 +22,13 @@ from offgridflow_common.singer.reading import (
 )
 from offgridflow_common.singer.shares import Shares
 from offgridflow_common.singer.streams import OffGridFlowStream
-from offgridflow_common.usage import UsageSource, merge_groups, usage_activities, usage_groups
+from offgridflow_common.usage import (
+    UsageSource,
+    merge_groups,
+    payer_or_account,
+    usage_activities,
+    usage_groups,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -221,7 +227,7 @@ class ActivitiesStream(OffGridFlowStream[ExportTapT], abc.ABC):
             reading.notes |= shares.to_remember(delivery.manifest, (), (), taken, self.tap.started_at)
             return
         self._warn_of_unknown_payers(found, delivery)
-        payer = pl.col("payer_id")
+        payer = payer_or_account()
         account = pl.format("{}/{}", payer, pl.col("account_id").fill_null(""))
         groups = self.leave_out(found, (payer, account), taken, delivery)
         share, had = (

@@ -65,6 +65,7 @@ class VersionedPeriods:
         #: Whether the settings leave a gap between the periods that were read and those of this run.
         self._leaves_gap = self._newest is not None and self._resume > self._after(self._newest)
         self._seen: dict[datetime, str] = {}
+        self._is_of_one_model = True
 
     def pending(self) -> Iterator[Period]:
         """The periods to read; each is to be acknowledged before the next is asked for."""
@@ -72,7 +73,9 @@ class VersionedPeriods:
         first = list(periods(self._resume, history.end, history.months))
         yield from first
         # Read before the model changed, in the middle of this run.
-        yield from [period for period in first if self._is_outdated(period)]
+        outdated = [period for period in first if self._is_outdated(period)]
+        yield from outdated
+        self._is_of_one_model = not outdated
         older_end = min(self._resume, history.end)
         if older_end > history.start and (self._reaches_further_back() or self._mixed):
             yield from periods(history.start, older_end, history.months)
@@ -117,8 +120,9 @@ class VersionedPeriods:
         if self._begun_at is None or self._leaves_gap or self._mixed or self._reaches_further_back():
             values["history_start"] = iso_text(self._history.start)
         if self._seen:
-            # A provider that is halfway through a new version still has some months of the old one.
-            is_mixed = len(set(self._seen.values())) > 1
+            # A provider that is halfway through a new version still has some months of the old one. Where it
+            # changed during the run, what the new one lacks went out in the same batch as what it has.
+            is_mixed = len(set(self._seen.values())) > 1 or not self._is_of_one_model
             values["model_version"] = None if is_mixed else self._newest_version()
         self._remember(values)
 

@@ -160,15 +160,31 @@ def delivery_blocks(  # noqa: PLR0913 - what, of which files, into which columns
             blocks = read_blocks(
                 path, table, columns, where=store.uri(info.key), block_rows=block_rows, at_once=at_once
             )
+            before = reading.rows
             with closing(ahead(blocks)) as blocks_in_order:
                 for block in blocks_in_order:
                     progress.add(rows=block.height)
                     reading.rows += block.height
                     yield reading.files + 1, block
             progress.add(files=1, bytes=info.size)
+            _compare(delivery, reading.files, reading.rows - before, logger)
             reading.files += 1
             if resumable:
                 reading.checkpoint(reading.rows, reading.files)
+
+
+def _compare(delivery: Delivery, place: int, rows: int, logger: Logger) -> None:
+    """Warn of a file with other rows than its manifest counts."""
+    counted = delivery.row_counts[place] if delivery.row_counts else None
+    if counted not in {None, rows}:
+        logger.warning(
+            "%s: %s has %s rows where the manifest says %s; if it is being overwritten, the next run reads "
+            "it again with its new manifest",
+            delivery.manifest.label,
+            delivery.export.store.uri(delivery.files[place].key),
+            f"{rows:,}",
+            f"{counted:,}",
+        )
 
 
 def _partition(  # noqa: PLR0913 - as above, for one of them

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from offgridflow_common.exports.delivery import Export, Manifest
 from offgridflow_common.exports.manifest_json import broken_manifest, text_of
 from tap_offgridflow_aws.exports.partitions import model_version_of, period_of
+from tap_offgridflow_aws.exports.tables import cur_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,10 +27,12 @@ class KeyLayout(Protocol):
     Attributes:
         manifest_folder: Where manifests lie, below the export's prefix.
         files_member: The member of a manifest that lists the data files.
+        id_member: The member that is its id, and the name of its folder or a part of that, if it has one.
     """
 
     manifest_folder: str
     files_member: str
+    id_member: str
 
     def manifest(self, export: Export, info: ObjectInfo) -> Manifest | None:
         """The manifest that an object is; None if it is none, or not the newest of its period."""
@@ -52,6 +55,7 @@ class _DataExport:
 
     manifest_folder = "metadata/"
     files_member = "dataFiles"
+    id_member = "executionId"
 
     #: Not the manifests of single executions, which lie a folder deeper.
     _key = re.compile(r"(?P<partition>(?:[^/=]+=[^/]+/)+)(?P<file>[^/]+)", re.DOTALL)
@@ -79,7 +83,7 @@ class _DataExport:
         return f"{export.prefix}/data/{tail}"
 
     def delivery_id(self, manifest: Manifest, content: dict[str, Any], where: str) -> str:
-        execution = text_of(content, "executionId", where)
+        execution = text_of(content, self.id_member, where)
         # One execution may deliver a month in several versions of the model.
         return f"{execution}-{manifest.model_version}" if manifest.model_version else execution
 
@@ -92,6 +96,7 @@ class _LegacyReport:
 
     manifest_folder = ""
     files_member = "reportKeys"
+    id_member = "assemblyId"
 
     #: Real folders end at the first of the next month, examples at the last of the same: only the start
     #: counts.
@@ -120,17 +125,20 @@ class _LegacyReport:
         match = self._match(manifest.export, manifest.info)
         folder = match["folder"] if match else ""
         _, found, tail = name.rpartition(f"{folder}/")
-        if not found:
-            raise broken_manifest(where, f"a data file that is not below {folder}/: {name}")
-        return f"{manifest.export.prefix}/{folder}/{tail}"
+        if found:
+            return f"{manifest.export.prefix}/{folder}/{tail}"
+        # AWS contradicts itself on where the manifest of Parquet lies: it may be the folder of CSV.
+        if parquet := self._parquet.search(name):
+            return f"{manifest.export.prefix}/{parquet[0]}"
+        raise broken_manifest(where, f"a data file that is not below {folder}/: {name}")
 
     def delivery_id(self, manifest: Manifest, content: dict[str, Any], where: str) -> str:
-        assembly = text_of(content, "assemblyId", where)
+        assembly = text_of(content, self.id_member, where)
         # Some are times, which two reports may share.
         return assembly if self._uuid.fullmatch(assembly) else f"{manifest.export.name}-{assembly}"
 
     def columns(self, content: dict[str, Any], where: str) -> tuple[str, ...] | None:
-        return _column_names(content, lambda column: f"{column['category']}/{column['name']}", where)
+        return _column_names(content, _legacy_header, where)
 
     def _match(self, export: Export, info: ObjectInfo) -> re.Match[str] | None:
         key = info.key.removeprefix(f"{export.prefix}/")
@@ -148,6 +156,12 @@ def key_layout_of(export: Export) -> KeyLayout:
 
 def _month(match: re.Match[str]) -> str:
     return f"{match['year']}-{int(match['month']):02}"
+
+
+def _legacy_header(column: dict[str, Any]) -> str:
+    """``lineItem/UsageType`` of CSV; of Parquet, the name may be ``line_item_usage_type`` by itself."""
+    category, name = str(column["category"]), str(column["name"])
+    return name if name.startswith(f"{cur_name(category)}_") else f"{category}/{name}"
 
 
 def _column_names(

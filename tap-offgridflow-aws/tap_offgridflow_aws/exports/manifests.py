@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from offgridflow_common.clock import SYSTEM_CLOCK
 from offgridflow_common.errors import DeliveryUnderWay, NotFoundError
 from offgridflow_common.exports.delivery import Delivery, Export, Manifest, is_as_listed
-from offgridflow_common.exports.manifest_json import parse_manifest, texts_of
+from offgridflow_common.exports.manifest_json import parse_manifest, text_of, texts_of
 from offgridflow_common.months import month_start
 from tap_offgridflow_aws.exports.key_layouts import DATA_EXPORT, key_layout_of
 from tap_offgridflow_aws.exports.without_manifest import (
@@ -47,7 +47,9 @@ class AwsLayout:
         self._since = since
         self._until = until
         self._clock = clock
-        self._searched: set[str] = set()
+        #: The exports of which these were named once.
+        self._told_no_manifests: set[str] = set()
+        self._told_months_left_out: set[str] = set()
 
     def manifests(self, export: Export) -> Iterator[Manifest]:
         """The newest manifest of each period and model version, oldest first."""
@@ -82,8 +84,8 @@ class AwsLayout:
 
     def _warn_of_no_manifests(self, export: Export) -> None:
         """Say once how periods are read without manifests, however often the export is listed."""
-        if export.name not in self._searched:
-            self._searched.add(export.name)
+        if export.name not in self._told_no_manifests:
+            self._told_no_manifests.add(export.name)
             _LOGGER.warning(
                 "export '%s' has no manifests at %s: the newest files of each period are taken for complete",
                 export.name,
@@ -101,7 +103,8 @@ class AwsLayout:
             layout.data_key(manifest, name, where) for name in texts_of(content, layout.files_member, where)
         ]
         files = tuple(_find(manifest.export, keys, where))
-        self._refuse_under_way(manifest, files)
+        if not all(text_of(content, layout.id_member, where) in key for key in keys):
+            self._refuse_under_way(manifest, files)
         return Delivery(
             manifest=manifest,
             delivery_id=layout.delivery_id(manifest, content, where),
@@ -123,9 +126,9 @@ class AwsLayout:
             manifests: Its manifests, of which the newest is the last.
             with_data: When the first data file of a month was written, if the manifests' listing shows any.
         """
-        if export.name in self._searched:
+        if export.name in self._told_months_left_out:
             return
-        self._searched.add(export.name)
+        self._told_months_left_out.add(export.name)
         listed = {manifest.period for manifest in manifests}
         now = self._clock.now()
         months = {
@@ -148,6 +151,7 @@ class AwsLayout:
             )
 
     def _refuse_under_way(self, manifest: Manifest, files: tuple[ObjectInfo, ...]) -> None:
+        """Refuse files that overwrite others, one after the other, before their manifest."""
         if files and manifest.export.store.local_path(files[0]) is not None:
             return  # a copy, whose times say when it was copied
         newest = max((file.modified for file in files), default=manifest.info.modified)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 
-_PERIOD = re.compile(r"(?:billing_period|usage_period)=(\d{4}-\d{2})", re.IGNORECASE)
+_PERIOD = re.compile(r"(?:billing_period|usage_period)=(\d{4}-(?:0[1-9]|1[0-2]))(?!\d)", re.IGNORECASE)
 _VERSION = re.compile(r"(?:carbon_)?model_version=([^/]+)", re.IGNORECASE)
 
 

@@ -45,12 +45,15 @@ def cur_name(header: str) -> str:
 def legacy_name(header: str) -> str:
     """A legacy CUR column, of CSV or Parquet, under its name in CUR 2.0.
 
-    Of a name without Latin letters the rule leaves its category alone: it stays a member under its own name.
+    Of a name without Latin letters the rule leaves nothing, or the ``user`` before it: it stays a member
+    under its own name.
     """
-    name = header if header in _NAMES else cur_name(header)
+    category, _, own = header.partition("/")
+    is_nameless = own and not cur_name(own.rpartition(":")[2])
+    name = header if header in _NAMES else cur_name(category if is_nameless else header)
     known = _BY_SQUASHED_NAME.get(squashed(name))
     if known in _MAPS:
-        return f"{known}_{header.partition('/')[2] or header}"
+        return f"{known}_{own or header}"
     return known or _with_prefix(name)
 
 

@@ -60,16 +60,16 @@ def _refuse_days_left_out(
         for run in months[month]:
             if _has_days_beyond(run, newest) or _months(run) - covered:
                 raise _not_whole(export, "runs of parts of what they cover together", (newest, run))
-            if _are_over(_days(run) - days, newest):
+            if _has_passed(_days(run) - days, newest):
                 raise _shortened(export, newest, run)
 
 
-def _are_over(days: set[date], newest: Run) -> bool:
-    """Whether there are such days, and all had passed when the newest run was submitted.
+def _has_passed(days: set[date], newest: Run) -> bool:
+    """Whether any of these days had passed when the newest run was submitted.
 
     Some manifests name the end of the month as the last day while the month is under way.
     """
-    return bool(days) and max(days) < newest.submitted_at.date()
+    return bool(days) and min(days) < newest.submitted_at.date()
 
 
 def _has_days_beyond(run: Run, newest: Run) -> bool:

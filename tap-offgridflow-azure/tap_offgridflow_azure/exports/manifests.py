@@ -44,6 +44,9 @@ _OVERTAKING = timedelta(days=2)
 #: An export is listed so often at most until nothing changes between the listing and the reading.
 _LISTINGS = 3
 
+#: By this much the clocks of Cost Management and of a storage account may differ.
+_CLOCKS_DIFFER = timedelta(minutes=5)
+
 #: Files whose size in the manifest is that of the blob: what is compressed may be counted otherwise.
 _PLAIN = ".csv"
 
@@ -97,14 +100,20 @@ class AzureLayout:
         run = self._run(manifest.export, info)
         files = tuple(_find(manifest, run.parts))
         for part, file in zip(run.parts, files, strict=True):
-            if part.size not in {None, file.size} and part.name.endswith(_PLAIN):
+            if other := _of_another_run(run, part, file, is_copy=store.local_path(file) is not None):
                 store.read(info)  # raises where a new run has replaced this one
                 raise DeliveryUnderWay(
                     asked=f"reading {store.uri(file.key)}",
-                    got=f"{file.size:,} bytes where the manifest said {part.size:,}",
+                    got=other,
                     do="a delivery is under way: run again when it is complete",
                 )
-        return Delivery(manifest=manifest, delivery_id=run.delivery_id, columns=None, files=files)
+        return Delivery(
+            manifest=manifest,
+            delivery_id=run.delivery_id,
+            columns=None,
+            files=files,
+            row_counts=tuple(part.rows for part in run.parts),
+        )
 
     def is_known_newest(self, manifest: Manifest) -> bool:
         """Whether the folder of the period holds no manifest that was not listed with this one."""
@@ -164,6 +173,15 @@ class AzureLayout:
             _LOGGER.info(
                 "%s: exports of type %s lie there, too, and are left out", export.name, ", ".join(others)
             )
+
+
+def _of_another_run(run: Run, part: Part, file: ObjectInfo, *, is_copy: bool) -> str | None:
+    """What shows that a file is not a run's own, if anything does: files may be overwritten one by one."""
+    if part.size not in {None, file.size} and part.name.endswith(_PLAIN):
+        return f"{file.size:,} bytes where the manifest said {part.size:,}"
+    if file.modified < run.submitted_at - _CLOCKS_DIFFER and not is_copy:
+        return f"a file of {file.modified:%Y-%m-%d %H:%M} in a run of {run.submitted_at:%Y-%m-%d %H:%M}"
+    return None
 
 
 def _inside(folder: str) -> str:

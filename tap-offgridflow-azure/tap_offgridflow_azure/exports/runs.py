@@ -30,10 +30,12 @@ class Part:
     Attributes:
         name: The blob, from the container on.
         size: Bytes, where the manifest tells, and does not mean those before compression.
+        rows: Rows, where the manifest tells.
     """
 
     name: str
     size: int | None
+    rows: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +125,10 @@ def _parts(manifest: Mapping[str, Any], where: str) -> tuple[Part, ...]:
     if count not in {None, len(blobs)}:
         raise broken_manifest(where, f"{len(blobs)} blobs where blobCount says {count}")
     size = "byteCount" if _is_plain(manifest) else ""
-    return tuple(Part(text_of(blob, "blobName", where), _count(blob, size)) for blob in blobs)
+    return tuple(
+        Part(text_of(blob, "blobName", where), _count(blob, size), _count(blob, "dataRowCount"))
+        for blob in blobs
+    )
 
 
 def _is_plain(manifest: Mapping[str, Any]) -> bool:
