@@ -29,6 +29,7 @@ from offgridflow_common.usage import (
     usage_activities,
     usage_groups,
 )
+from offgridflow_common.wording import listed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -42,9 +43,6 @@ ExportTapT = TypeVar("ExportTapT", bound="ExportTap")
 
 #: Rows that are grouped at once: few columns, so a block may be larger than one that is written.
 _GROUP_ROWS = 50_000
-
-#: So many of a list are named in the log.
-_NAMES_SHOWN = 10
 
 #: Blocks that are read at once: to read one, with its maps, takes longer than to group it.
 _BLOCKS_AT_ONCE = 2
@@ -257,7 +255,7 @@ class ActivitiesStream(OffGridFlowStream[ExportTapT], abc.ABC):
             self.logger.warning(
                 "%s: another export counts for these, and they are left out here: %s",
                 delivery.manifest.label,
-                _listed(again),
+                listed(again),
             )
         return rows.filter(taken_as.is_null())
 
@@ -273,9 +271,3 @@ class ActivitiesStream(OffGridFlowStream[ExportTapT], abc.ABC):
 
 def _fail(error: OffGridFlowError) -> Iterator[Partition]:
     raise error
-
-
-def _listed(names: Sequence[str]) -> str:
-    """Names for the log; of many, the first."""
-    more = len(names) - _NAMES_SHOWN
-    return ", ".join(names[:_NAMES_SHOWN]) + (f" and {more} more" if more > 0 else "")

@@ -139,12 +139,7 @@ class OffGridFlowStream(Stream, abc.ABC, Generic[TapT]):
         store = self.tap.batch_store(batch_config.storage)
         files = BatchFiles(f"{self.tap_name}--{self.name}", batch_config, store)
         self.block_rows = batch_rows(self.config, len(self.wanted))
-
-        def write(frame: pl.DataFrame) -> Iterator[tuple[BaseBatchFileEncoding, list[str]]]:
-            for part in frame.iter_slices(self.block_rows):
-                yield batch_config.encoding, [files.write(part)]
-
-        yield from self._sync_partitions(write)
+        yield from self._sync_partitions(lambda frame: iter([(batch_config.encoding, [files.write(frame)])]))
 
     def _sync_records(
         self, context: Context | None = None, *, write_messages: bool = True
@@ -215,17 +210,20 @@ class OffGridFlowStream(Stream, abc.ABC, Generic[TapT]):
             telemetry.span("partition", stream=self.name, partition=partition.label),
         ):
             try:
-                for frame in partition.blocks():
-                    yield frame
-                    counter.increment(frame.height)
-                    rows += frame.height
-                    largest = max(largest, frame.height)
+                for block in self._blocks_of(partition):
+                    yield block
+                    counter.increment(block.height)
+                    rows += block.height
+                    largest = max(largest, block.height)
             except _FAILURES as error:
                 telemetry.failure(self.name, classify(error), time.monotonic() - started)
                 raise
         partition.acknowledge(rows)
         telemetry.success(self.name, rows, time.monotonic() - started, largest)
         self.log("%s: %s rows", partition.label, f"{rows:,}")
+
+    def _blocks_of(self, partition: Partition) -> Iterator[pl.DataFrame]:
+        return (block for frame in partition.blocks() for block in frame.iter_slices(self.block_rows))
 
     @cached_property
     def _is_plain(self) -> bool:

@@ -13,6 +13,7 @@ from offgridflow_common.columns import Column, Kind
 from offgridflow_common.errors import PermissionDenied
 from offgridflow_common.months import MONTH, Period, add_months, floor, periods
 from offgridflow_common.pagination import Page
+from offgridflow_common.wording import listed
 from tap_offgridflow_azure.apis.fields import Fields
 from tap_offgridflow_azure.apis.pages import distinct_pages, numbered, unnumbered_schema
 
@@ -40,9 +41,9 @@ MOST_ROWS = 5000
 _MONTHS_KEPT = 12
 _PUBLISHED_ON_DAY = 19
 
-#: Subscriptions of one report, where its rows say which one they belong to: few enough to hold the rows of
-#: all of them. The API takes 100.
-_TOGETHER = 25
+#: Subscriptions of one report, where its rows say which one they belong to. The API takes no more; where
+#: they have more rows than a report may have, those that follow are asked for in smaller groups, too.
+_TOGETHER = 100
 _NAMES_SUBSCRIPTION = frozenset({"Resource", "ResourceGroup", "Subscription"})
 
 COLUMNS = (
@@ -107,7 +108,7 @@ class ReportRequest:
         }
 
     def __str__(self) -> str:
-        return f"{self.scope} emissions of {self.month.label} of {', '.join(self.subscriptions)}"
+        return f"{self.scope} emissions of {self.month.label} of {listed(self.subscriptions)}"
 
 
 class CarbonReports:
@@ -132,6 +133,7 @@ class CarbonReports:
         self._category = category
         self._regions = regions
         self._retrieved_at = retrieved_at
+        self._together = _TOGETHER if category in _NAMES_SUBSCRIPTION else 1
         self.denied: dict[str, str] = {}
         self.answered: set[Period] = set()
         self.truncated: list[ReportRequest] = []
@@ -158,15 +160,16 @@ class CarbonReports:
         Raises:
             ContractBroken: The answer cannot be trusted; the message says why.
         """
-        together = _TOGETHER if self._category in _NAMES_SUBSCRIPTION else 1
-        for start in range(0, len(subscriptions), together):
-            if reports := list(self._of_scopes(month, subscriptions[start : start + together])):
+        left = subscriptions
+        while left:
+            group, left = left[: self._together], left[self._together :]
+            if reports := list(self._of_scopes(month, group)):
                 is_whole = ~pl.col("subscription_id").is_in(sorted(self.incomplete(month)))
                 yield numbered(pl.concat(reports).filter(is_whole), KEY, COLUMNS)
 
     def incomplete(self, month: Period) -> set[str]:
         """The subscriptions of which not all of a month could be read, as far as is known."""
-        truncated = {question.subscriptions[0] for question in self.truncated if question.month == month}
+        truncated = {request.subscriptions[0] for request in self.truncated if request.month == month}
         return truncated | self.denied.keys()
 
     def _of_scopes(self, month: Period, subscriptions: Sequence[str]) -> Iterator[pl.DataFrame]:
@@ -174,40 +177,41 @@ class CarbonReports:
             if allowed := tuple(one for one in subscriptions if one not in self.denied):
                 yield self._complete_report(ReportRequest(month, scope, self._category, allowed))
 
-    def _complete_report(self, question: ReportRequest) -> pl.DataFrame:
+    def _complete_report(self, request: ReportRequest) -> pl.DataFrame:
         """All rows; where a report may be truncated, its subscriptions are asked for in smaller groups."""
-        rows = self._report(question)
+        rows = self._report(request)
         if rows.height != MOST_ROWS:
             return rows
-        asked = question.subscriptions
+        asked = request.subscriptions
         if len(asked) > 1:
+            self._together = min(self._together, len(asked) // 2)
             halves = (asked[: len(asked) // 2], asked[len(asked) // 2 :])
             return pl.concat(
-                self._complete_report(ReportRequest(question.month, question.scope, question.category, half))
+                self._complete_report(ReportRequest(request.month, request.scope, request.category, half))
                 for half in halves
             )
-        self._compare(question, rows)
+        self._compare(request, rows)
         return rows
 
-    def _compare(self, question: ReportRequest, rows: pl.DataFrame) -> None:
+    def _compare(self, request: ReportRequest, rows: pl.DataFrame) -> None:
         """Note a report as truncated if its rows do not add up to what the subscription has in all."""
-        whole = ReportRequest(question.month, question.scope, "Subscription", question.subscriptions)
+        whole = ReportRequest(request.month, request.scope, "Subscription", request.subscriptions)
         expected, got = (_total(report) for report in (self._report(whole), rows))
         if not math.isclose(expected, got, rel_tol=1e-6):
-            self.truncated.append(question)
+            self.truncated.append(request)
 
-    def _report(self, question: ReportRequest) -> pl.DataFrame:
+    def _report(self, request: ReportRequest) -> pl.DataFrame:
         def fetch(token: str | None) -> Page[dict[str, Any]]:
-            body = question.body | ({"skipToken": token} if token else {})
+            body = request.body | ({"skipToken": token} if token else {})
             path = f"{_PROVIDER}/carbonEmissionReports"
-            answer = self._client.arm.request("POST", path, params=_VERSION, json=body, about=question)
+            answer = self._client.arm.request("POST", path, params=_VERSION, json=body, about=request)
             content = Fields(answer.json(), answer.asked)
-            self.answered.add(question.month)
+            self.answered.add(request.month)
             self._note_denied(content.objects("subscriptionAccessDecisionList"))
             return Page(items=content.rows("value"), next_token=content.text("skipToken"))
 
-        pages = distinct_pages(self._client.pager, fetch, str(question))
-        return pl.concat(pl.DataFrame(self._rows(page, question), schema=_SCHEMA) for page in pages)
+        pages = distinct_pages(self._client.pager, fetch, str(request))
+        return pl.concat(pl.DataFrame(self._rows(page, request), schema=_SCHEMA) for page in pages)
 
     def _note_denied(self, decisions: list[Fields]) -> None:
         for decision in decisions:
@@ -215,25 +219,25 @@ class CarbonReports:
                 reason = decision.text("denialReason") or "no reason given"
                 self.denied[decision.key("subscriptionId").lower()] = " ".join(reason.split())
 
-    def _rows(self, page: Sequence[object], question: ReportRequest) -> Iterator[dict[str, Any]]:
-        asked = str(question)
+    def _rows(self, page: Sequence[object], request: ReportRequest) -> Iterator[dict[str, Any]]:
+        asked = str(request)
         for row in page:
-            yield self._row(Fields(row, asked), question)
+            yield self._row(Fields(row, asked), request)
 
-    def _row(self, row: Fields, question: ReportRequest) -> dict[str, Any]:
+    def _row(self, row: Fields, request: ReportRequest) -> dict[str, Any]:
         name, resource, group = (row.text(field) for field in ("itemName", "resourceId", "resourceGroupUrl"))
         item = resource or group or name
         if not item:
             raise row.broken("an item without id and name")
         location = row.text("location")
-        place = name if question.category == "Location" else location
+        place = name if request.category == "Location" else location
         region = self._regions.lookup(place)
         return {
-            "period_start": question.month.start,
-            "period_end": question.month.end,
-            "carbon_scope": question.scope,
-            "category_type": _category(row, question),
-            "subscription_id": _subscription(row, name, question),
+            "period_start": request.month.start,
+            "period_end": request.month.end,
+            "carbon_scope": request.scope,
+            "category_type": _category(row, request),
+            "subscription_id": _subscription(row, name, request),
             "item_id": item.lower(),
             "item_name": name,
             "resource_id": resource,
@@ -253,23 +257,23 @@ class CarbonReports:
         }
 
 
-def _category(row: Fields, question: ReportRequest) -> str:
-    given = row.text("categoryType") or question.category
-    if given.lower() != question.category.lower():
+def _category(row: Fields, request: ReportRequest) -> str:
+    given = row.text("categoryType") or request.category
+    if given.lower() != request.category.lower():
         raise row.broken(f"a row of the category {given}")
-    return question.category
+    return request.category
 
 
 def _total(rows: pl.DataFrame) -> float:
     return math.fsum(rows["latest_month_emissions"].drop_nulls())
 
 
-def _subscription(row: Fields, name: str | None, question: ReportRequest) -> str:
+def _subscription(row: Fields, name: str | None, request: ReportRequest) -> str:
     """Whose row it is; rows that do not say belong to the one subscription that was asked for."""
-    given = row.text("subscriptionId") or (name if question.category == "Subscription" else None)
-    if given is None and len(question.subscriptions) == 1:
-        return question.subscriptions[0]
-    if given is None or given.lower() not in question.subscriptions:
+    given = row.text("subscriptionId") or (name if request.category == "Subscription" else None)
+    if given is None and len(request.subscriptions) == 1:
+        return request.subscriptions[0]
+    if given is None or given.lower() not in request.subscriptions:
         raise row.broken(f"a row of the subscription {given}, which was not asked for")
     return given.lower()
 

@@ -68,7 +68,7 @@ class AzureActivitiesStream(ActivitiesStream[AzureTap]):
         """The activities of a month; none before all are made, as the first ones replace those of before."""
         for made in list(month.blocks()):
             self._note_first(made)
-            yield from made.select(self.wanted).iter_slices(self.block_rows)
+            yield made.select(self.wanted)
 
     def _impact(self) -> Iterator[Partition]:
         if not self.tap.settings.impact_instance_id:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from offgridflow_common.errors import BadRequestError, ContractBroken, NotFoundError, PermissionDenied
 from offgridflow_common.months import Period, add_months, iso_text
 from offgridflow_common.singer.partition import Partition
+from offgridflow_common.wording import listed
 from tap_offgridflow_azure.apis.carbon import COLUMNS, KEY, MOST_ROWS, SOURCE, CarbonReports, computed_months
 from tap_offgridflow_azure.streams.regional import RegionalStream
 
@@ -116,8 +117,8 @@ class _Reading:
     def conclude(self) -> None:
         """Report what could not be read, now that all else is out."""
         truncated, denied = self._reports.truncated, self._reports.denied
-        for question in truncated:
-            self._logger.error("%s: rows are missing, the API ends each report after %d", question, MOST_ROWS)
+        for request in truncated:
+            self._logger.error("%s: rows are missing, the API ends each report after %d", request, MOST_ROWS)
         if denied:
             self._report(denied)
         if truncated:
@@ -129,10 +130,10 @@ class _Reading:
 
     def _report(self, denied: Mapping[str, str]) -> None:
         subscriptions = self._tap.subscriptions
-        names = "; ".join(f"{subscriptions.label(one)}: {reason}" for one, reason in denied.items())
+        reasons = [f"{subscriptions.label(one)}: {reason}" for one, reason in denied.items()]
         error = PermissionDenied(
             asked=f"reading emissions of {len(subscriptions.ids)} subscriptions",
-            got=f"{len(denied)} denied access: {names}",
+            got=f"{len(denied)} denied access: {listed(reasons, separator='; ')}",
             do="grant Carbon Optimization Reader on them, or set fail_on_denied to false; the others are out",
         )
         if self._tap.settings.fail_on_denied:
@@ -151,7 +152,7 @@ class _Reading:
             self._logger.warning(
                 "months before %s are gone from the API and were not read of %s",
                 oldest.label,
-                ", ".join(lost),
+                listed(lost),
             )
 
 
@@ -177,5 +178,5 @@ class CarbonEmissionsStream(RegionalStream):
             self.bookmarks,
             self.regions,
             self.logger,
-            lambda rows: rows.select(self.wanted).iter_slices(self.block_rows),
+            lambda rows: [rows.select(self.wanted)],
         )

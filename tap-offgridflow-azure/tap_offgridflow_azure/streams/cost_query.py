@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 _MONTHS_BACK = 13
 _MOST_MONTHS_BACK = 36
 
+#: What a tenant is answered, where each query is of one month.
+_QUERIES_AN_HOUR = 600
+
 #: When the last run began that read all months of a scope, or the end of its window.
 _READ_AT = "read_at"
 
@@ -58,7 +61,23 @@ class CostQueryStream(RegionalStream):
         if settings.start and settings.start < self._start:
             self.logger.warning("cost goes back to %s only, not to start_date", self._start.date())
         scopes = settings.cost_scopes or [f"subscriptions/{one}" for one in self.tap.subscriptions.ids]
-        return self._feeds_of(scopes)
+        queries = len(scopes) * (settings.lookback_months + 1)
+        if queries > _QUERIES_AN_HOUR:
+            self.logger.warning(
+                "%s scopes are some %s queries a run, and Cost Management answers %s an hour: name a billing "
+                "account or a management group in cost_scopes, which is one scope",
+                f"{len(scopes):,}",
+                f"{queries:,}",
+                _QUERIES_AN_HOUR,
+            )
+        # A run that is ended before it is through leaves other scopes out than the one before.
+        return self._feeds_of(sorted(scopes, key=self._last_read))
+
+    def _last_read(self, scope: str) -> str:
+        return str(self.bookmarks.get(self._context(scope)).get(_READ_AT) or "")
+
+    def _context(self, scope: str) -> dict[str, str]:
+        return {"scope": scope.lower(), "cost_metric": self.tap.settings.cost_metric}
 
     def _feeds_of(self, scopes: Iterable[str]) -> Iterator[Callable[[], Iterator[Partition]]]:
         unanswered = 0
@@ -78,7 +97,7 @@ class CostQueryStream(RegionalStream):
     def _pending_of(self, scope: str) -> Iterator[Partition]:
         """The months of a scope that are new or may have changed."""
         settings = self.tap.settings
-        context = {"scope": scope.lower(), "cost_metric": settings.cost_metric}
+        context = self._context(scope)
         known = self.bookmarks.get(context)
         unsettled_from = self._unsettled_from(known)
         is_left = unsettled_from is not None and unsettled_from < self._start
