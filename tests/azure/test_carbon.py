@@ -179,7 +179,6 @@ def test_once_a_group_had_too_many_rows_all_that_follow_are_smaller(
     assert groups[-3:] == [50] * 3
 
 
-
 @pytest.mark.parametrize("last_page", [{}, {"skipToken": None}, {"skipToken": ""}])
 def test_pages_are_asked_for_with_the_same_body_until_there_is_no_token(
     last_page: Mapping[str, Any],

@@ -15,6 +15,7 @@ from tap_offgridflow_aws.exports.key_layouts import DATA_EXPORT, key_layout_of
 from tap_offgridflow_aws.exports.without_manifest import (
     files_of_inferred,
     inferred_manifests,
+    is_as_inferred,
     is_inferred,
     months_after_without_manifest,
     months_before_without_manifest,
@@ -114,7 +115,7 @@ class AwsLayout:
 
     def is_known_newest(self, manifest: Manifest) -> bool:
         """Whether the manifest, which each delivery overwrites, is as it was listed."""
-        return not is_inferred(manifest) and is_as_listed(manifest)
+        return is_as_inferred(manifest) if is_inferred(manifest) else is_as_listed(manifest)
 
     def _warn_of_months_left_out(
         self, export: Export, manifests: list[Manifest], with_data: Mapping[str, datetime]

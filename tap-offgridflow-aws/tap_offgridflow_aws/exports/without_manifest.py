@@ -11,6 +11,7 @@ import hashlib
 import re
 from collections import defaultdict
 from datetime import datetime
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from offgridflow_common.errors import NotFoundError
@@ -20,12 +21,16 @@ from offgridflow_common.months import add_months, month_of, month_start
 from tap_offgridflow_aws.exports.partitions import in_both_cases, model_version_of, period_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from collections.abc import Set as AbstractSet
 
 
+#: Data files of a period, by their folder.
+_Folders = dict[str, list[ObjectInfo]]
+
+_PARTITION = re.compile(r"(?:[^/=]+=[^/]+/)+", re.DOTALL)
 _DATA_FILE = re.compile(
-    r"(?P<partition>(?:[^/=]+=[^/]+/)+)(?P<execution>[^/=]+/)?[^/]+\.(?:csv\.gz|csv|parquet)", re.DOTALL
+    rf"(?P<partition>{_PARTITION.pattern})(?:[^/=]+/)?[^/]+\.(?:csv\.gz|csv|parquet)", re.DOTALL
 )
 _FILE = re.compile(r"[^/]+\.(?:csv\.gz|csv|parquet)")
 _EXECUTION = re.compile(r"\d{4}-\d{2}-\d{2}T[\d:.]+Z")
@@ -42,15 +47,7 @@ def inferred_manifests(export: Export) -> Iterator[Manifest]:
     Raises:
         NotFoundError: There are no data files either.
     """
-    groups: dict[tuple[str, str], dict[str, list[ObjectInfo]]] = defaultdict(lambda: defaultdict(list))
-    if export.type != "cur":
-        for info in export.store.list(f"{export.prefix}/data/"):
-            match = _DATA_FILE.fullmatch(info.key.removeprefix(f"{export.prefix}/data/"))
-            period = period_of(match["partition"]) if match else None
-            if match and period:
-                version = model_version_of(match["partition"])
-                folder = info.key.rpartition("/")[0] + "/"
-                groups[period, version or ""][folder].append(info)
+    groups = {} if export.type == "cur" else _by_period(export, export.store.list(f"{export.prefix}/data/"))
     if not groups:
         raise NotFoundError(
             asked=f"looking for the manifests of export '{export.name}' at {export.uri}",
@@ -60,6 +57,28 @@ def inferred_manifests(export: Export) -> Iterator[Manifest]:
         )
     for (month, model_version), folders in sorted(groups.items()):
         yield Manifest(export, month, _newest(folders), model_version or None)
+
+
+def is_as_inferred(manifest: Manifest) -> bool:
+    """Whether the data files of a period are still those that its manifest was inferred from."""
+    export, top = manifest.export, f"{manifest.export.prefix}/data/"
+    partition = _PARTITION.match(manifest.info.key.removeprefix(top))
+    spellings = in_both_cases(f"{top}{partition[0] if partition else ''}")
+    listed = chain.from_iterable(export.store.list(spelling) for spelling in spellings)
+    folders = _by_period(export, listed).get((manifest.period, manifest.model_version or ""))
+    return folders is not None and _newest(folders) == manifest.info
+
+
+def _by_period(export: Export, listed: Iterable[ObjectInfo]) -> dict[tuple[str, str], _Folders]:
+    """Data files by month and model version, and by their folder."""
+    groups: dict[tuple[str, str], _Folders] = defaultdict(lambda: defaultdict(list))
+    for info in listed:
+        match = _DATA_FILE.fullmatch(info.key.removeprefix(f"{export.prefix}/data/"))
+        period = period_of(match["partition"]) if match else None
+        if match and period:
+            version = model_version_of(match["partition"])
+            groups[period, version or ""][info.key.rpartition("/")[0] + "/"].append(info)
+    return groups
 
 
 def months_before_without_manifest(newest: Manifest, listed: AbstractSet[str], since: str | None) -> set[str]:
@@ -132,7 +151,7 @@ def _delivered_at(folder: str, infos: list[ObjectInfo]) -> datetime:
     return datetime.fromisoformat(match[0]) if match else max(info.modified for info in infos)
 
 
-def _newest(folders: dict[str, list[ObjectInfo]]) -> ObjectInfo:
+def _newest(folders: _Folders) -> ObjectInfo:
     folder = max(folders, key=lambda name: _delivered_at(name, folders[name]))
     infos = folders[folder]
     content = "\n".join(f"{info.key} {info.etag}" for info in infos)
