@@ -38,7 +38,11 @@ _GROUP = (
 )
 
 #: What is summed: exact to twelve places and independent of the order of rows, unlike a sum of floats.
-_SUMS = ("quantity", "cost", "line_items")
+_SUMMED = (
+    pl.col("quantity", "cost", "line_items").sum(),
+    pl.col("first_usage").min(),
+    pl.col("last_usage").max(),
+)
 _EXACT = pl.Decimal(38, 12)
 
 #: Groups that wait until they are summed: each time, the sums so far are gone through again.
@@ -86,11 +90,13 @@ def usage_groups(lines: pl.DataFrame, source: UsageSource, grain: str, about: st
     """
     found = source.lines(lines.lazy().with_columns(empty_text_as_null())).with_columns(
         pl.col("period_start").dt.truncate(_interval(grain)),
+        pl.col("period_start").cast(pl.Date).alias("first_usage"),
+        pl.col("period_start").cast(pl.Date).alias("last_usage"),
         pl.col("quantity", "cost").cast(_EXACT),
         pl.lit(1, dtype=pl.Int64).alias("line_items"),
     )
     try:
-        groups = found.group_by(_GROUP).agg(pl.col(_SUMS).sum()).collect()
+        groups = found.group_by(_GROUP).agg(_SUMMED).collect()
     except (pl.exceptions.InvalidOperationError, pl.exceptions.ComputeError) as error:
         raise _not_usage(about, str(error).partition("\n")[0]) from error
     if groups["period_start"].null_count():
@@ -186,7 +192,7 @@ def _interval(grain: str) -> str:
 
 
 def _regrouped(groups: pl.DataFrame) -> pl.DataFrame:
-    return groups.group_by(_GROUP).agg(pl.col(_SUMS).sum())
+    return groups.group_by(_GROUP).agg(_SUMMED)
 
 
 def _in_common_units(groups: pl.DataFrame) -> pl.DataFrame:

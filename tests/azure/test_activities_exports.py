@@ -57,6 +57,43 @@ def test_an_export_that_counts_first_replaces_what_was_taken_from_another(
     assert old["import_batch_id"] != new["import_batch_id"]
 
 
+@pytest.mark.parametrize("select", [("focus_costs", "deliveries"), (STREAM,)])
+def test_another_type_under_the_name_of_a_newer_export_is_refused(
+    shelf: Shelf, read_usage: Callable[..., Run], select: tuple[str, ...]
+) -> None:
+    """Its older delivery could never become current."""
+    shelf.deliver("focus", text(FOCUS, {}))
+    shelf.deliver("actual", text(EA, {}))
+
+    def named(kind: str) -> list[dict[str, str]]:
+        return [{"name": "cost", "type": kind, "url": shelf.url(f"{DIRECTORY}/ofg-{kind}")}]
+
+    state = shelf.read(exports=named("actual"), select=("cost_details", "deliveries")).state
+    state = read_usage(exports=named("actual"), state=state).state
+    run = shelf.run(exports=named("focus"), select=select, state=state)
+    assert run.exit_code == 1
+    assert f"cost {PERIOD} of type focus: a newer delivery of type actual" in run.stderr
+    assert "give the export another name" in run.stderr
+    assert run.records("deliveries") == usage(run) == []
+
+
+@pytest.mark.parametrize(
+    ("days", "told"), [((1, 10), True), ((20, 30), True), ((1, 28), False), ((3, 30), False)]
+)
+def test_an_export_that_counts_first_and_has_fewer_days_is_told(
+    shelf: Shelf, read_usage: Callable[..., Run], days: tuple[int, int], *, told: bool
+) -> None:
+    """It stopped within the month, or has chosen days, and takes the month all the same."""
+    shelf.deliver(
+        "focus", text(FOCUS, *({"ChargePeriodStart": f"2026-09-{day:02}T00:00:00Z"} for day in days))
+    )
+    shelf.deliver("actual", text(EA, *({"Date": f"09/{day:02}/2026"} for day in (1, 30))))
+    run = read_usage("focus", "actual")
+    said = "has usage from 2026-09-01 to 2026-09-30, and ofg-focus, which counts first, from"
+    assert (said in run.stderr) is told
+    assert {row["metadata"]["export"] for row in usage(run)} == {"ofg-focus"}
+
+
 def test_the_order_of_the_settings_decides_between_exports_of_one_type(
     shelf: Shelf, read_usage: Callable[..., Run]
 ) -> None:

@@ -98,6 +98,19 @@ def test_a_row_that_does_not_tell_counts_blocks(cost: float, price: float | None
     assert in_units(2, "100 Hours", cost, price) == 200
 
 
+@pytest.mark.parametrize(("charged", "expected"), [("units", [24, 24, 24]), ("blocks", [2400, 2400, 2400])])
+def test_rows_that_do_not_tell_count_what_the_others_do(charged: str, expected: list[float]) -> None:
+    """As what a reservation covers, beside what is charged."""
+    cost = 24 * 11 / (100 if charged == "units" else 1)
+    rows = pl.DataFrame({"quantity": [24.0] * 3, "cost": [cost, 0.0, 0.0], "price": [11.0, 0.0, None]})
+    found = rows.select(
+        quantity_in_units(
+            pl.col("quantity"), pl.lit(100.0), pl.col("cost"), (pl.col("price"), pl.col("price"))
+        )
+    )
+    assert found.to_series().to_list() == expected
+
+
 def test_a_block_of_one_changes_nothing() -> None:
     assert in_units(24, "1 Hour", 2.64, 0.11) == 24
     assert in_units(24, None, 2.64, 0.11) == 24

@@ -30,6 +30,8 @@ SCHEMA = {
     "quantity": pl.Decimal(38, 12),
     "cost": pl.Decimal(38, 12),
     "line_items": pl.Int64(),
+    "first_usage": pl.Date(),
+    "last_usage": pl.Date(),
 }
 
 

@@ -83,7 +83,8 @@ class Table:
             raise ContractBroken(
                 asked=f"reading {where}",
                 got=f"no column {', '.join(missing)}",
-                do="add the missing columns to the export's query and have the period delivered again",
+                do="let the export have them, by its query or the version of its data, and deliver the "
+                "period again",
             )
 
 

@@ -13,6 +13,7 @@ import polars as pl
 from offgridflow_common.activity import ACTIVITY_COLUMNS
 from offgridflow_common.activity_mapping import ActivityMapping
 from offgridflow_common.errors import NotFoundError, OffGridFlowError, SourceChanged
+from offgridflow_common.singer import usage_days
 from offgridflow_common.singer.reading import (
     Reading,
     delivery_blocks,
@@ -217,7 +218,8 @@ class ActivitiesStream(OffGridFlowStream[ExportTapT], abc.ABC):
         source = self.usage_sources[delivery.export.type]
         table = self.tables[delivery.export.type].requiring(source.required)
         shares = self._shares
-        taken = shares.taken(self._remembered(before, delivery.period))
+        remembered = self._remembered(before, delivery.period)
+        taken = shares.taken(remembered)
         blocks = self.blocks(delivery, table, source.columns, reading)
         label = delivery.manifest.label
         found = merge_groups(usage_groups(block, source, grain, label) for block in blocks)
@@ -233,6 +235,9 @@ class ActivitiesStream(OffGridFlowStream[ExportTapT], abc.ABC):
             for rows in (groups, found)
         )
         reading.notes |= shares.to_remember(delivery.manifest, share, had, taken, self.tap.started_at)
+        reading.notes |= usage_days.to_remember(found)
+        if groups.height < found.height:
+            self._warn_of_fewer_days(found, remembered, delivery)
         if negative := groups.filter(pl.col("quantity") < 0).height:
             self.logger.warning(
                 "%s: %d of %d groups of usage are negative in sum and make no activity",
@@ -258,6 +263,20 @@ class ActivitiesStream(OffGridFlowStream[ExportTapT], abc.ABC):
                 listed(again),
             )
         return rows.filter(taken_as.is_null())
+
+    def _warn_of_fewer_days(
+        self, groups: pl.DataFrame, before: Iterable[Mapping[str, Any]], delivery: Delivery
+    ) -> None:
+        if other := usage_days.with_fewer_days(groups, before):
+            name, theirs, mine = other
+            self.logger.warning(
+                "%s has usage from %s to %s, and %s, which counts first, from %s to %s only: if that is no "
+                "longer delivered, or has chosen days, remove it from exports",
+                delivery.manifest.label,
+                *mine,
+                name,
+                *theirs,
+            )
 
     def _warn_of_unknown_payers(self, groups: pl.DataFrame, delivery: Delivery) -> None:
         if groups["payer_id"].null_count() and len(self._usage_exports()) > 1:

@@ -116,6 +116,7 @@ class Bookmarks:
                 "replication_key": "delivered_at",
                 "replication_key_value": iso_text(manifest.info.modified),
                 "manifest_etag": manifest.info.etag,
+                "export_type": manifest.export.type,
                 **values,
             },
         )

@@ -14,7 +14,7 @@ from offgridflow_common.errors import DeliveryUnderWay, SourceChanged
 from offgridflow_common.singer.bookmarks import size_of
 from offgridflow_common.singer.export_tap import ExportTap
 from offgridflow_common.singer.partition import Partition
-from offgridflow_common.singer.reading import readers_of
+from offgridflow_common.singer.reading import readers_of, refuse_another_type
 from offgridflow_common.singer.streams import OffGridFlowStream
 
 if TYPE_CHECKING:
@@ -59,6 +59,7 @@ class DeliveriesStream(OffGridFlowStream[ExportTap]):
             and not self._is_reported(manifest, readings)
         ]
         for manifest, readings in sorted(ready, key=lambda item: item[0].info.modified):
+            refuse_another_type(manifest, self.bookmarks)
             if summary := self._summary(manifest, readings):
                 yield self._partition(manifest, summary)
 

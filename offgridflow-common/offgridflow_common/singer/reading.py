@@ -8,7 +8,7 @@ from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
-from offgridflow_common.errors import SourceChanged
+from offgridflow_common.errors import ConfigError, SourceChanged
 from offgridflow_common.exports.ahead import ahead
 from offgridflow_common.exports.scan import read_blocks
 from offgridflow_common.progress import Progress
@@ -73,20 +73,45 @@ def readers_of(manifest: Manifest, streams: Iterable[Stream]) -> list[DeliveryRe
 
 
 def is_new(manifest: Manifest, bookmarks: Bookmarks, logger: Logger) -> bool:
-    """Whether a delivery is still to be read. One that is older than what was read is not, with a warning."""
+    """Whether a delivery is still to be read. One that is older than what was read is not, with a warning.
+
+    Raises:
+        ConfigError: As :func:`refuse_another_type`.
+    """
     known = bookmarks.of(manifest)
     if known.get("manifest_etag") == manifest.info.etag:
         return False
     read = known.get("replication_key_value")
     if read and manifest.info.modified < datetime.fromisoformat(read):
+        refuse_another_type(manifest, bookmarks)
         logger.warning(
-            "%s: the delivery of %s that was read is gone; an older one is left, and is not read. To go back "
-            "to it, remove the month from state, and from the table deliveries",
+            "%s: the delivery of %s that was read is gone from there; an older one is left, and is not read. "
+            "To go back to it, remove the month from state, and from the table deliveries",
             manifest.label,
             read,
         )
         return False
     return True
+
+
+def refuse_another_type(manifest: Manifest, bookmarks: Bookmarks) -> None:
+    """Refuse a delivery that cannot become current, as a newer one of another export of this name was read.
+
+    Raises:
+        ConfigError: Names both types.
+    """
+    known = bookmarks.of(manifest)
+    read, kind = known.get("replication_key_value"), manifest.export.type
+    if (
+        read
+        and known.get("export_type", kind) != kind
+        and manifest.info.modified < datetime.fromisoformat(read)
+    ):
+        raise ConfigError(
+            asked=f"reading {manifest.label} of type {kind}",
+            got=f"a newer delivery of type {known['export_type']} that was read under this name",
+            do="give the export another name in exports; what was read of the other one stays",
+        )
 
 
 def pending_deliveries(  # noqa: PLR0913 - which, how, and what is known of them

@@ -38,7 +38,8 @@ def quantity_in_units(
     """Quantities in units, never in blocks.
 
     A row whose cost is its quantity times its price counts blocks; one whose cost is that over the size of
-    the block counts units. Where neither holds, as where nothing is charged, it counts blocks.
+    the block counts units. Where neither holds, as where nothing is charged, it counts what most of the rows
+    that tell count, since that goes by agreement; blocks, if none tells.
 
     Args:
         quantity: As reported.
@@ -46,9 +47,12 @@ def quantity_in_units(
         cost: In the currency of the prices.
         prices: For one block each: as agreed, and what was effectively paid.
     """
-    counts_blocks = pl.any_horizontal(_agree(cost, quantity * price) for price in prices)
-    counts_units = pl.any_horizontal(_agree(cost, quantity * price / size) for price in prices)
-    in_units = counts_units.fill_null(value=False) & ~counts_blocks.fill_null(value=False)
+    by_block = pl.any_horizontal(_agree(cost, quantity * price) for price in prices).fill_null(value=False)
+    by_unit = pl.any_horizontal(_agree(cost, quantity * price / size) for price in prices)
+    counts_units = by_unit.fill_null(value=False) & ~by_block
+    counts_blocks = by_block & (size != 1)
+    most_count_units = counts_units.sum() > counts_blocks.sum()
+    in_units = counts_units | (~by_block & most_count_units)
     return pl.when(in_units).then(quantity).otherwise(quantity * size)
 
 
