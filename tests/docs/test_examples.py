@@ -66,7 +66,8 @@ def _check_nothing(arguments: list[str]) -> None:
 
 #: Programs whose options are not known here.
 _UNCHECKED = (
-    *("az", "azcopy", "export", "meltano", "pip", "pytest", "python", "tail", "target-jsonl", "uv"),
+    *("az", "azcopy", "cat", "duckdb", "export", "meltano", "pip", "pytest", "python", "sed", "tail"),
+    *("target-jsonl", "uv"),
 )
 _CHECKS: dict[str, Callable[[list[str]], None]] = {
     "make": _check_make,
