@@ -29,6 +29,7 @@ $(UV):
 	@touch $@
 
 setup: .venv/.synced
+	@:
 
 $(AZURITE)/node_modules/.installed: $(AZURITE)/package.json $(AZURITE)/package-lock.json
 	@{ node -e 'process.exit(process.versions.node.split(".")[0] < 20 ? 1 : 0)' && npm --version; } >/dev/null 2>&1 || \
@@ -37,6 +38,7 @@ $(AZURITE)/node_modules/.installed: $(AZURITE)/package.json $(AZURITE)/package-l
 	@touch $@
 
 azurite: $(AZURITE)/node_modules/.installed
+	@:
 
 lint: setup
 	$(RUN) ruff check .

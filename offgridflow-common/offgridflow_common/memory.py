@@ -1,4 +1,4 @@
-"""Memory that one block of rows has used is there for the next one.
+"""Has both allocators keep the memory of one block of rows for the next one.
 
 Two allocators hold rows: jemalloc inside of polars, and the C library's for bytes of Python. Both give free
 memory back to the system, within half a second or at once, only to ask for it again with the next block, and

@@ -23,8 +23,8 @@ class Period:
 
     @property
     def label(self) -> str:
-        """Names the period in messages: ``2026-09``."""
-        return self.start.strftime("%Y-%m")
+        """Names the period in messages: ``2026-09``, or ``2026`` for a year."""
+        return self.start.strftime("%Y-%m" if self.end == add_months(self.start, MONTH) else "%Y")
 
 
 def periods(first: datetime, end: datetime, months: int) -> Iterator[Period]:

@@ -95,21 +95,20 @@ class Telemetry:
                     _record_error(span, error)
                 raise
 
-    def success(self, stream: str, items: int, seconds: float, batch_size: int | None = None) -> None:
+    def success(self, stream: str, items: int, seconds: float, largest_block: int) -> None:
         """Count a partition that was ingested whole.
 
         Args:
             stream: The stream's name.
             items: Records it gave.
             seconds: Time it took.
-            batch_size: Records per batch, where there are batches.
+            largest_block: Records of its largest block.
         """
         labels = self._labels(stream, _NO_ERROR)
         self._successes.add(1, labels)
         self._items.add(items, labels)
         self._latency.record(seconds, labels)
-        if batch_size is not None:
-            self._batch_size.record(batch_size, labels)
+        self._batch_size.record(largest_block, labels)
 
     def failure(self, stream: str, error_class: ErrorClass, seconds: float) -> None:
         """Count a partition that failed after `seconds`."""

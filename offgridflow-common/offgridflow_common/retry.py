@@ -149,17 +149,17 @@ class _Call:
             raise cancelled() from self.error
 
 
-def parse_retry_after(value: str, now: datetime) -> float | None:
+def parse_retry_after(value: str | None, now: datetime) -> float | None:
     """Read a Retry-After header.
 
     Args:
-        value: Seconds, whole or with a fraction, or an HTTP date (RFC 9110, 10.2.3 and 5.6.7).
+        value: Seconds, whole or with a fraction, or an HTTP date (RFC 9110, 10.2.3 and 5.6.7); None without.
         now: What a date is compared with, aware.
 
     Returns:
         Seconds to wait, zero for a date that has passed, None for what is neither.
     """
-    text = value.strip()
+    text = (value or "").strip()
     if _SECONDS.fullmatch(text):
         seconds = float(text)
         return seconds if math.isfinite(seconds) else None

@@ -70,7 +70,7 @@ def common_properties(defaults: RequestDefaults) -> list[th.Property[Any]]:
             "start_date",
             th.StringType,
             description="First day wanted, `2025-01-01` or a date-time; rounded down to the month. "
-            "Default: all that the provider has.",
+            "Default: as far back as each stream goes.",
         ),
         th.Property(
             "end_date",

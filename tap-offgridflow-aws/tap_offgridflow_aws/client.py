@@ -278,7 +278,7 @@ def translate(error: Exception, asked: str, operation: str, now: datetime) -> Of
         do=error_codes.advice(found, code, getattr(error, "operation_name", operation)),
         code=code,
         request_id=metadata.get("RequestId"),
-        retry_after=_retry_after(metadata, now),
+        retry_after=parse_retry_after(metadata.get("HTTPHeaders", {}).get("retry-after"), now),
     )
 
 
@@ -290,11 +290,6 @@ def _kind(found: ErrorClass, code: str | None, metadata: dict[str, Any]) -> type
     if code in error_codes.THROTTLED or metadata.get("HTTPStatusCode") == HTTPStatus.TOO_MANY_REQUESTS:
         return Throttled
     return error_type(found)
-
-
-def _retry_after(metadata: dict[str, Any], now: datetime) -> float | None:
-    value = metadata.get("HTTPHeaders", {}).get("retry-after")
-    return parse_retry_after(value, now) if value else None
 
 
 def _method(operation: str) -> str:

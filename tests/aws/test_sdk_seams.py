@@ -291,7 +291,6 @@ def test_the_writer_is_made_of_the_class_that_the_tap_names() -> None:
 
     tap = OtherTap(config={})
     assert type(tap.message_writer) is OtherWriter
-    assert tap._streams is not None or tap.streams
 
 
 def test_a_batch_configuration_says_format_compression_and_place(tmp_path: Path) -> None:

@@ -98,6 +98,7 @@ def test_a_delivery_is_remembered_by_its_manifest(bookmarks: Bookmarks, state: d
         "replication_key_value": "2026-03-01T12:00:00.000005+00:00",
         "delivery_id": "d1",
         "manifest_etag": "e1",
+        "export_type": "line_items",
         "files": 1,
         "bytes": 12,
         "rows": 5,

@@ -128,8 +128,8 @@ def test_attributes_keep_numbers_and_leave_out_none(recorded: Recorded) -> None:
 
 
 def test_success_and_failure_are_counted_by_connector_stream_and_error_class(recorded: Recorded) -> None:
-    recorded.telemetry.success("costs", items=10, seconds=2.0, batch_size=5)
-    recorded.telemetry.success("costs", items=7, seconds=1.0)
+    recorded.telemetry.success("costs", items=10, seconds=2.0, largest_block=5)
+    recorded.telemetry.success("costs", items=7, seconds=1.0, largest_block=7)
     recorded.telemetry.failure("costs", ErrorClass.AUTH, seconds=0.5)
     points = recorded.points()
     assert points.keys() == METRICS
@@ -138,7 +138,7 @@ def test_success_and_failure_are_counted_by_connector_stream_and_error_class(rec
     assert [(p.value, p.attributes) for p in points["ingestion_success_total"]] == [(2, good)]
     assert [(p.value, p.attributes) for p in points["ingestion_items_total"]] == [(17, good)]
     assert [(p.value, p.attributes) for p in points["ingestion_failure_total"]] == [(1, bad)]
-    assert [(p.sum, p.count, p.attributes) for p in points["ingestion_batch_size"]] == [(5, 1, good)]
+    assert [(p.sum, p.count, p.attributes) for p in points["ingestion_batch_size"]] == [(12, 2, good)]
     latency = [(p.sum, p.count, p.attributes) for p in points["ingestion_latency_seconds"]]
     assert latency == [(3.0, 2, good), (0.5, 1, bad)]
 
@@ -370,7 +370,7 @@ from offgridflow_common.observability import Telemetry
 telemetry = Telemetry("tap-x")
 def one():
     with telemetry.span("request", operation="List"):
-        telemetry.success("costs", 1, 1.0)
+        telemetry.success("costs", 1, 1.0, 1)
 print(min(timeit.repeat(one, number=1000, repeat=5)) / 1000)
 """
 

@@ -95,9 +95,3 @@ ERROR_WITH_DETAILS = Reply(
         }
     },
 )
-SUBSCRIPTION_THROTTLED = arm_error(
-    429,
-    "SubscriptionRequestsThrottled",
-    "Number of 'read' requests for subscription exceeded. Please try again after '10' seconds.",
-    {"Retry-After": "10"},
-)

@@ -205,8 +205,3 @@ def _manifest(
     }
     whole = counts | {"exportConfig": config, "deliveryConfig": delivery, "runInfo": run, "blobs": blobs}
     return json.dumps(whole, indent=1).encode()
-
-
-def run_time(day: int, hour: int = 4, month: int = 10, year: int = 2026) -> datetime:
-    """A moment that a run may be submitted at."""
-    return datetime(year, month, day, hour, 12, 7, 523_444, tzinfo=UTC)

@@ -24,7 +24,6 @@ NUMBER = {"type": ["number", "null"]}
 INTEGER = {"type": ["integer", "null"]}
 BOOLEAN = {"type": ["boolean", "null"]}
 OBJECT = {"type": ["object", "null"]}
-ARRAY = {"type": ["array", "null"]}
 MOMENT = {"type": ["string", "null"], "format": "date-time"}
 #: So few that blocks hold records only, and records among other messages.
 PIECE_BYTES = 200

@@ -184,7 +184,7 @@ class FolderStore:
         return path
 
     def download(self, info: ObjectInfo, target: Path) -> None:
-        """Copy a file; only for readers that insist on a file of their own."""
+        """Copy a file; the spool reads it in place."""
         shutil.copyfile(self.local_path(info), target)
 
     def _info_if_there(self, path: Path) -> ObjectInfo | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
@@ -47,7 +48,7 @@ class NewestVersions:
         Args:
             listings: The manifests of each export; the very lists of before are not gone through again.
         """
-        same = len(listings) == len(self._listings) and all(map(_is, listings, self._listings))
+        same = len(listings) == len(self._listings) and all(map(operator.is_, listings, self._listings))
         if not same:
             self._listings = listings
             self.withdrawn = set()
@@ -94,7 +95,3 @@ class NewestVersions:
 
 def _version(manifest: Manifest) -> tuple[Any, ...]:
     return version_key(manifest.model_version or "")
-
-
-def _is(one: object, other: object) -> bool:
-    return one is other

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from offgridflow_common.singer.partition import Partition
@@ -43,7 +44,7 @@ def report_partitions(
             lookback_months=settings.lookback_months,
         ),
         bookmarks.get(context),
-        lambda values: bookmarks.set(context, values),
+        partial(bookmarks.set, context),
     )
     for period in plan.pending():
         versions: set[str] = set()
@@ -53,9 +54,7 @@ def report_partitions(
             versions.update(rows["model_version"])
             yield shape(rows)
 
-        def acknowledge(rows: int, period: Period = period, versions: set[str] = versions) -> None:
-            plan.acknowledge(period, rows, versions)
-
+        acknowledge = partial(plan.acknowledge, period, versions=versions)
         yield Partition(label=f"{report.source} {period.label}", blocks=blocks, acknowledge=acknowledge)
 
 

@@ -13,7 +13,7 @@ from offgridflow_common.retry import parse_retry_after
 from tap_offgridflow_azure.connection import error_codes
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
 
     from offgridflow_common.classification import ErrorTable
     from offgridflow_common.clock import Clock
@@ -63,7 +63,7 @@ class SignInExchange:
         self._begin("")
         answer = response.http_response
         self.status = answer.status_code
-        self.retry_after = _retry_after(answer.headers, self._clock)
+        self.retry_after = parse_retry_after(answer.headers.get("Retry-After"), self._clock.now())
         if self.status >= HTTPStatus.BAD_REQUEST:
             self._note_error(answer)
 
@@ -159,7 +159,7 @@ def storage_error(error: Exception, asked: str, table: ErrorTable, clock: Clock)
         do=error_codes.storage_advice(found, code, status),
         code=code,
         request_id=headers.get("x-ms-request-id"),
-        retry_after=_retry_after(headers, clock),
+        retry_after=parse_retry_after(headers.get("Retry-After"), clock.now()),
     )
 
 
@@ -194,8 +194,3 @@ def _behind(error: Exception) -> Iterator[BaseException]:
     for cause in causes(error):
         inner = getattr(cause, "inner_exception", None)
         yield from (one for one in (cause, inner) if isinstance(one, BaseException))
-
-
-def _retry_after(headers: Mapping[str, str], clock: Clock) -> float | None:
-    value = headers.get("Retry-After")
-    return parse_retry_after(value, clock.now()) if value else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from offgridflow_common.months import MONTH, Period, add_months, floor
@@ -48,7 +49,7 @@ def impact_partitions(
             lookback_months=settings.lookback_months,
         ),
         bookmarks.get(context),
-        lambda values: bookmarks.set(context, values),
+        partial(bookmarks.set, context),
     )
     reports = ImpactReports(tap.client, settings, regions, tap.started_at)
     for month in plan.pending():
@@ -56,9 +57,7 @@ def impact_partitions(
         def blocks(month: Period = month) -> Iterator[pl.DataFrame]:
             yield shape(reports.emissions(month))
 
-        def acknowledge(rows: int, month: Period = month) -> None:
-            plan.acknowledge(month, rows, set())
-
+        acknowledge = partial(plan.acknowledge, month, versions=set())
         yield Partition(label=f"{SOURCE} {month.label}", blocks=blocks, acknowledge=acknowledge)
 
 
