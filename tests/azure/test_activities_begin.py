@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
@@ -42,6 +43,14 @@ def months(run: Run, source: str) -> list[str]:
     return sorted({record["period_start"][:7] for record in found})
 
 
+def months_of_both(run: Run) -> dict[tuple[str, str], list[str]]:
+    """By source and subscription."""
+    found = defaultdict(set)
+    for record in run.records(STREAM):
+        found[record["source"], record["account_id"]].add(record["period_start"][:7])
+    return {key: sorted(months) for key, months in found.items()}
+
+
 def begin(state: Any) -> str | None:
     """The month from which on emissions are remembered as Carbon Optimization's."""
     partitions = state.get("bookmarks", {}).get(STREAM, {}).get("partitions", [])
@@ -77,7 +86,7 @@ def test_nothing_is_missing_where_a_run_was_killed_before_anything_was_out(
 
 
 @pytest.mark.parametrize("month", [0, 1])
-def test_a_month_that_was_read_in_part_is_not_out_and_before_the_first_is_all_are_the_other_sources(
+def test_months_that_were_not_read_to_their_end_are_the_other_sources(
     azure: LocalAzure, config: Any, run_tap: RunTap, month: int
 ) -> None:
     azure.arm.fail_next(
@@ -86,8 +95,34 @@ def test_a_month_that_was_read_in_part_is_not_out_and_before_the_first_is_all_ar
     run = run_tap(config, [STREAM])
     assert run.exit_code == 1
     assert months(run, CARBON) == MONTHS[:month]
-    assert months(run, IMPACT) == (EARLIER if month else EARLIER + MONTHS)
+    assert months(run, IMPACT) == EARLIER + MONTHS[month:]
     assert begin(run.state) == (MONTHS[0] if month else None)
+
+
+@pytest.mark.parametrize("denied", [True, False], ids=["denied", "not asked for"])
+def test_what_carbon_optimization_does_not_tell_of_a_subscription_is_the_other_sources(
+    azure: LocalAzure, config: Any, run_tap: RunTap, *, denied: bool
+) -> None:
+    azure.impact.publish(
+        ImpactRow(month, one, "Storage", 1, Decimal("0.001"))
+        for month in EARLIER + MONTHS
+        for one in (ONE, TWO)
+    )
+    if denied:
+        azure.carbon.denied = {TWO: None}
+    else:
+        config = config | {"subscription_ids": [ONE]}
+    first = run_tap(config, [STREAM])
+    assert first.exit_code == 0
+    expected = {(CARBON, ONE): MONTHS, (IMPACT, ONE): EARLIER, (IMPACT, TWO): EARLIER + MONTHS}
+    assert months_of_both(first) == expected
+    # Once it is told of, all that Carbon Optimization has replaces that.
+    azure.carbon.denied = {}
+    admitted = run_tap(config | {"subscription_ids": [ONE, TWO], "lookback_months": 9}, [STREAM], first.state)
+    assert months_of_both(admitted) == {
+        **{(CARBON, one): MONTHS for one in (ONE, TWO)},
+        **{(IMPACT, one): EARLIER for one in (ONE, TWO)},
+    }
 
 
 def test_emissions_without_any_value_leave_the_month_to_the_other_source(

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING
+
+import polars as pl
 
 from offgridflow_common.months import iso_text
 from offgridflow_common.singer.activities import ActivitiesStream
@@ -19,9 +20,9 @@ from tap_offgridflow_azure.streams.impact import impact_partitions
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
+    from datetime import datetime
 
-    import polars as pl
-
+    from offgridflow_common.months import Period
     from offgridflow_common.singer.partition import Partition
 
 #: Where it is remembered from which month on emissions come from Carbon Optimization.
@@ -31,9 +32,10 @@ _BEGIN = {"source": CARBON}
 class AzureActivitiesStream(ActivitiesStream[AzureTap]):
     """Emissions and usage, each from its own source, period by period.
 
-    No fact is taken twice. Emissions come from the Carbon Optimization API, and of the months before it from
-    Cloud for Sustainability. Where several exports of cost cover a subscription's month, usage comes from
-    one: FOCUS before actual before amortized, then in the order of the settings.
+    No fact is taken twice. Emissions come from the Carbon Optimization API, and of the months before it, and
+    of subscriptions that it does not tell of, from Cloud for Sustainability. Where several exports of cost
+    cover a subscription's month, usage comes from one: FOCUS before actual before amortized, then in the
+    order of the settings.
     """
 
     provider = "azure"
@@ -48,7 +50,8 @@ class AzureActivitiesStream(ActivitiesStream[AzureTap]):
             tap: The tap it belongs to.
         """
         super().__init__(tap)
-        self._first_out: datetime | None = None
+        #: The months and subscriptions whose emissions of Carbon Optimization are out.
+        self._out: set[tuple[datetime, str]] = set()
 
     def reported(self) -> Iterable[Callable[[], Iterator[Partition]]]:
         """Emissions; those of Carbon Optimization first, which say what is left for the other."""
@@ -67,7 +70,7 @@ class AzureActivitiesStream(ActivitiesStream[AzureTap]):
     def _whole(self, month: Partition) -> Iterator[pl.DataFrame]:
         """The activities of a month; none before all are made, as the first ones replace those of before."""
         for made in list(month.blocks()):
-            self._note_first(made)
+            self._out.update(made.select("period_start", "account_id").unique().iter_rows())
             yield made.select(self.wanted)
 
     def _impact(self) -> Iterator[Partition]:
@@ -78,23 +81,29 @@ class AzureActivitiesStream(ActivitiesStream[AzureTap]):
             self.tap,
             self.bookmarks,
             self.mapping.regions,
-            lambda rows: make(rows).select(self.wanted),
-            until=self._begin(),
+            lambda month, rows: make(self._without_carbons(month, rows)).select(self.wanted),
         )
 
-    def _begin(self) -> datetime | None:
-        """The first month that is Carbon Optimization's: as remembered, or as activities of it are out."""
-        text = self.bookmarks.get(_BEGIN).get("history_start")
-        known = (datetime.fromisoformat(text) if text else None, self._first_out)
-        return min((first for first in known if first), default=None)
+    def _without_carbons(self, month: Period, rows: pl.DataFrame) -> pl.DataFrame:
+        """The rows of a month of subscriptions whose month is not Carbon Optimization's."""
+        begin = self.bookmarks.get(_BEGIN).get("history_start", iso_text(month.end))
+        taken = [
+            subscription
+            for subscription in rows["subscription_id"].unique()
+            if (month.start, subscription) in self._out
+            or begin <= iso_text(month.start) <= self._newest_of(subscription)
+        ]
+        return rows.filter(~pl.col("subscription_id").is_in(taken))
 
-    def _note_first(self, made: pl.DataFrame) -> None:
-        first = made["period_start"].min()
-        if self._first_out is None and isinstance(first, datetime):
-            self._first_out = first
+    def _newest_of(self, subscription: str) -> str:
+        """The newest month of a subscription that Carbon Optimization told of."""
+        known = self.bookmarks.get({**_BEGIN, "subscription_id": subscription})
+        return str(known.get("replication_key_value", ""))
 
     def _acknowledge(self, month: Partition, rows: int) -> None:
         """Remember that a month is out; until then, where emissions begin is known to this run alone."""
         month.acknowledge(rows)
-        if rows and (begin := self._begin()):
-            self.bookmarks.set(_BEGIN, {"history_start": iso_text(begin)})
+        if rows:
+            begin = iso_text(min(out for out, _ in self._out))
+            known = self.bookmarks.get(_BEGIN).get("history_start", begin)
+            self.bookmarks.set(_BEGIN, {"history_start": min(begin, known)})

@@ -13,7 +13,6 @@ from tap_offgridflow_azure.streams.regional import RegionalStream
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
-    from datetime import datetime
 
     import polars as pl
 
@@ -26,8 +25,7 @@ def impact_partitions(
     tap: AzureTap,
     bookmarks: Bookmarks,
     regions: RegionMapper,
-    shape: Callable[[pl.DataFrame], pl.DataFrame],
-    until: datetime | None = None,
+    shape: Callable[[Period, pl.DataFrame], pl.DataFrame],
 ) -> Iterator[Partition]:
     """A partition for each month that is new or of the lookback.
 
@@ -35,8 +33,7 @@ def impact_partitions(
         tap: Its window, its lookback, its client and its beginning.
         bookmarks: Where it is remembered what was read; the report has a partition of its own there.
         regions: Finds regions by their names.
-        shape: Makes rows of the stream of the report's rows.
-        until: Months that begin at or after this are not wanted, beside those after the window.
+        shape: Makes rows of the stream of a month and the report's rows of it.
     """
     settings = tap.settings
     context = {"source": SOURCE, "enrollment_id": settings.impact_enrollment_id or ""}
@@ -44,7 +41,7 @@ def impact_partitions(
     plan = VersionedPeriods(
         History(
             start=max(oldest, settings.start or oldest),
-            end=min(settings.end, until or settings.end),
+            end=settings.end,
             months=MONTH,
             lookback_months=settings.lookback_months,
         ),
@@ -55,7 +52,7 @@ def impact_partitions(
     for month in plan.pending():
 
         def blocks(month: Period = month) -> Iterator[pl.DataFrame]:
-            yield shape(reports.emissions(month))
+            yield shape(month, reports.emissions(month))
 
         acknowledge = partial(plan.acknowledge, month, versions=set())
         yield Partition(label=f"{SOURCE} {month.label}", blocks=blocks, acknowledge=acknowledge)
@@ -78,5 +75,5 @@ class EmissionsImpactStream(RegionalStream):
             self.log("skipped: the settings that begin with impact_ turn it on")
             return
         yield from impact_partitions(
-            self.tap, self.bookmarks, self.regions, lambda rows: rows.select(self.wanted)
+            self.tap, self.bookmarks, self.regions, lambda _, rows: rows.select(self.wanted)
         )
