@@ -45,6 +45,11 @@ class ManagedIdentityServer(HttpService):
         """Variables that a process in App Service has."""
         return {"IDENTITY_ENDPOINT": self.url + _APP_SERVICE, "IDENTITY_HEADER": IDENTITY_HEADER}
 
+    @property
+    def imds_environment(self) -> dict[str, str]:
+        """The variable that leads a process of a virtual machine here."""
+        return {"AZURE_POD_IDENTITY_AUTHORITY_HOST": self.url}
+
     def operation_of(self, request: Request) -> str:
         return {_APP_SERVICE: "app_service", _IMDS: "imds"}.get(request.path, request.path)
 
