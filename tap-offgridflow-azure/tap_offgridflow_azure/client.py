@@ -91,8 +91,9 @@ class AzureClient:
         self.pager = CursorPager(max_pages=settings.max_pages)
         arm = TokenAuth(self._tokens(settings.cloud.arm_scope))
         self.arm = self._api(ApiClient, settings.arm_url, arm, pipeline)
+        own = TokenBucket(settings.rate_limit_per_second, settings.rate_limit_capacity, pipeline.clock)
         self.costs = self._api(
-            CostManagementClient, settings.arm_url, arm, self._costs_pipeline(), headers=_CLIENT_TYPE
+            CostManagementClient, settings.arm_url, arm, pipeline.apart(own), headers=_CLIENT_TYPE
         )
         impact = TokenAuth(self._tokens(IMPACT_SCOPE))
         key = {"Ocp-Apim-Subscription-Key": settings.impact_subscription_key or ""}
@@ -172,11 +173,6 @@ class AzureClient:
 
     def _tokens(self, scope: str) -> TokenSource:
         return TokenSource(lambda: _Credential(self._settings, self.clock), scope, self.clock)
-
-    def _costs_pipeline(self) -> RequestPipeline:
-        settings = self._settings
-        limiter = TokenBucket(settings.rate_limit_per_second, settings.rate_limit_capacity, self.clock)
-        return self._pipeline.apart(limiter)
 
     def _api(
         self,
