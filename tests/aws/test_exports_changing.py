@@ -182,8 +182,29 @@ def test_files_newer_than_their_manifest_are_a_delivery_under_way_for_some_hours
 def test_files_in_a_folder_of_their_delivery_may_be_newer_than_their_manifest(bench: Bench) -> None:
     """They overwrite nothing: the bucket is a copy, whose manifests arrived first."""
     delivery = bench.publish(PERIOD, items(4, "x"), mode="create-new")
-    bench.set_time(datetime.now(UTC) - timedelta(minutes=5), delivery.manifest_key)
+    now = datetime.now(UTC)
+    bench.set_time(now - timedelta(minutes=5), delivery.manifest_key)
+    bench.set_time(now, *delivery.data_keys)
     assert read_of(bench.read()) == {delivery.execution_id}
+
+
+def test_without_manifests_files_that_come_while_others_are_read_are_noticed(bench: Bench) -> None:
+    def deliver(rows: int) -> None:
+        delivery = bench.publish(PERIOD, items(rows, f"{rows}-"), mode="create-new", chunks=2)
+        for key in bench.store.keys(delivery.manifest_key.partition("metadata/")[0] + "metadata/"):
+            bench.store.delete(key)
+
+    deliver(20)
+    bench.aws.proxy.inject(call_first(lambda: deliver(7)), DATA)
+    run = bench.read()
+    assert "changed while it was read" in run.stderr
+    assert told(run) == {PERIOD: 7}
+
+
+def test_storage_is_not_asked_at_the_rate_of_the_apis(bench: Bench, clock: FakeClock) -> None:
+    bench.publish(PERIOD, items(20, "x"), chunks=9)
+    bench.read(config=bench.config(rate_limit_per_second=0.001, rate_limit_capacity=1))
+    assert clock.slept == []
 
 
 def test_a_period_that_never_holds_still_ends_the_stream_and_counts_as_unread(bench: Bench) -> None:

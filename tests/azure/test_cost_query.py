@@ -14,6 +14,7 @@ from tap_offgridflow_azure.tap import TapOffgridflowAzure
 from tests.azure.answers import ONE, TWO, costs
 from tests.local_clouds.azure_cost_query import DATE_STYLES, Cost
 from tests.local_clouds.azure_discovery import Subscription
+from tests.local_clouds.azure_errors import throttled
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -216,6 +217,29 @@ def test_a_scope_in_several_spellings_is_read_once(
     assert azure.arm.asked("query")[0].path.startswith(f"/Subscriptions/{ONE.upper()}/providers/")
     assert {one["scope"] for one in run.records(STREAM)} == {SCOPE}
     assert len({key(one) for one in run.records(STREAM)}) == len(run.records(STREAM)) == 30 * 2
+
+
+def test_scopes_that_were_read_longest_ago_are_asked_first(
+    azure: LocalAzure, config: dict[str, Any], run_tap: RunTap
+) -> None:
+    """A run that is ended before it is through leaves others out each time."""
+    azure.scopes.wider[ACCOUNT.lower()] = {ONE}
+    scopes = [SCOPE, ACCOUNT]
+    first = run_tap(config | {"cost_scopes": scopes[:1]}, [STREAM])
+    azure.arm.clear_requests()
+    run_tap(config | {"cost_scopes": scopes}, [STREAM], first.state)
+    asked_first, *_, asked_last = azure.arm.asked("query")
+    assert ACCOUNT in asked_first.path
+    assert SCOPE in asked_last.path
+
+
+def test_so_many_scopes_that_they_take_hours_are_told(
+    azure: LocalAzure, config: dict[str, Any], run_tap: RunTap
+) -> None:
+    azure.arm.fail_next(throttled({"Retry-After": "86400"}), 999, operation="query")
+    scopes = [f"subscriptions/aaaaaaaa-0000-0000-0000-{number:012}" for number in range(151)]
+    run = run_tap(config | {"cost_scopes": scopes, "lookback_months": 3}, [STREAM])
+    assert "151 scopes are some 604 queries a run, and Cost Management answers 600 an hour" in run.stderr
 
 
 @pytest.mark.parametrize("no_content", [True, False])
