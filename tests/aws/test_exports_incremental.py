@@ -38,6 +38,16 @@ def few(rows: int, period: str, seed: int = 1) -> Any:
     return made_up(rows, period, seed).select(FEW)
 
 
+def accounts_with_usage(bench: Bench, period: str, delivery: PublishedDelivery) -> set[str]:
+    """Whose usage a delivery has, as its files say."""
+    return {
+        row["line_item_usage_account_id"]
+        for row in bench.rows(period, delivery).values()
+        if row["line_item_line_item_type"] in {"Usage", "DiscountedUsage", "SavingsPlanCoveredUsage"}
+        and not row["line_item_usage_type"].startswith(("Reservation:", "DedicatedRes:"))
+    }
+
+
 def publish_months(bench: Bench, **options: Any) -> dict[str, PublishedDelivery]:
     return {
         month: bench.publish(month, few(20 + place, month), **options) for place, month in enumerate(MONTHS)
@@ -76,7 +86,8 @@ def test_a_new_delivery_moves_its_period_only_and_moves_it_whole(bench: Bench) -
     assert {record["delivery_id"] for record in second.records()} == {new.execution_id}
     assert [row["delivery_id"] for row in second.records("deliveries")] == [new.execution_id]
     assert set(bench.data_requests()) == set(new.data_keys)
-    assert {record["external_id"][-7:] for record in second.records("activities")} == {"2026-08"}
+    taken = {record["external_id"] for record in second.records("activities")}
+    assert taken == {f"{account}/2026-08" for account in accounts_with_usage(bench, "2026-08", new)}
     unchanged = {before["2026-07"].execution_id, before["2026-09"].execution_id}
     for stream in EXPORT_STREAMS:
         assert set(bookmarked(second.state, stream)) == {*unchanged, new.execution_id}
@@ -259,9 +270,10 @@ def test_a_stream_that_is_set_to_full_table_reads_all_again_and_the_others_do_no
 
 def test_two_exports_of_one_run_stay_apart(bench: Bench) -> None:
     """They share their name, and one of them shares a period with the other."""
-    bench.publish("2026-08", few(3, "2026-08"), prefix="one")
-    bench.publish("2026-08", few(4, "2026-08"), prefix="two")
-    bench.publish("2026-09", few(5, "2026-09"), prefix="two")
+    published = [
+        (name, period, bench.publish(period, few(rows, period), prefix=name))
+        for name, period, rows in (("one", "2026-08", 3), ("two", "2026-08", 4), ("two", "2026-09", 5))
+    ]
     exports = [
         {"name": name, "type": "cur2", "url": f"s3://{bench.bucket}/{name}/{EXPORT}"}
         for name in ("one", "two")
@@ -272,9 +284,12 @@ def test_two_exports_of_one_run_stay_apart(bench: Bench) -> None:
     assert Counter((row["export_name"], row["billing_period"]) for row in first.records()) == wanted
     told = {(row["export_name"], row["billing_period"]): row["rows"] for row in first.records("deliveries")}
     assert told == wanted
+    expected: dict[str, str] = {}
+    for name, period, delivery in published:
+        for account in accounts_with_usage(bench, period, delivery):
+            expected.setdefault(f"{account}/{period}", name)
     sources = {(row["external_id"], row["metadata"]["export"]) for row in first.records("activities")}
-    assert len({month_of_account for month_of_account, _ in sources}) == len(sources)
-    assert {(taken[-7:], name) for taken, name in sources} >= {("2026-08", "one"), ("2026-09", "two")}
+    assert sources == set(expected.items())
     ids = [record["id"] for record in first.records("activities")]
     assert len(ids) == len(set(ids))
     bench.publish("2026-08", few(2, "2026-08"), prefix="one")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import pytest
@@ -278,9 +279,9 @@ def test_an_end_before_what_was_read_reads_nothing_beyond_it() -> None:
 @pytest.mark.parametrize(("lookback", "first"), [(0, 2025), (12, 2025), (13, 2024), (24, 2024), (36, 2023)])
 def test_years_are_read_as_months_are(lookback: int, first: int) -> None:
     source = Source({f"{year}-01": "v1" for year in range(2023, 2026)})
-    run = {"start": "2023-05", "months": YEAR, "end": "2026-04"}
-    assert source.run(**run) == ["2023", "2024", "2025", "2026"]  # type: ignore[arg-type]
-    again = source.run(**run, lookback=lookback)  # type: ignore[arg-type]
+    read = partial(source.run, "2026-04", start="2023-05", months=YEAR)
+    assert read() == ["2023", "2024", "2025", "2026"]
+    again = read(lookback=lookback)
     assert again == [str(year) for year in range(first, 2027)]
 
 
