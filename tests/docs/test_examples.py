@@ -43,6 +43,13 @@ def _check_make(arguments: list[str]) -> None:
     assert {argument for argument in arguments if "=" not in argument} <= targets
 
 
+def _check_files(arguments: list[str]) -> None:
+    for pattern in arguments:
+        head, _, rest = pattern.partition("{")
+        names, _, tail = rest.partition("}")
+        assert all((ROOT / f"{head}{name}{tail}").is_file() for name in names.split(","))
+
+
 def _check_tap(name: str, arguments: list[str]) -> None:
     known = {option for parameter in TAPS[name].tap.cli.params for option in parameter.opts}
     assert {argument.partition("=")[0] for argument in arguments if argument.startswith("--")} <= known
@@ -66,11 +73,12 @@ def _check_nothing(arguments: list[str]) -> None:
 
 #: Programs whose options are not known here.
 _UNCHECKED = (
-    *("az", "azcopy", "cat", "duckdb", "export", "meltano", "pip", "pytest", "python", "sed", "tail"),
+    *("az", "azcopy", "duckdb", "export", "meltano", "pip", "pytest", "python", "sed", "tail"),
     *("target-jsonl", "uv"),
 )
 _CHECKS: dict[str, Callable[[list[str]], None]] = {
     "make": _check_make,
+    "cat": _check_files,
     **{name: partial(_check_tap, name) for name in TAPS},
     "aws": _check_aws,
     **dict.fromkeys(_UNCHECKED, _check_nothing),
