@@ -94,6 +94,17 @@ def test_an_export_that_counts_first_and_has_fewer_days_is_told(
     assert {row["metadata"]["export"] for row in usage(run)} == {"ofg-focus"}
 
 
+def test_days_are_those_of_what_both_exports_have(shelf: Shelf, read_usage: Callable[..., Run]) -> None:
+    """A young subscription that one export has by itself is whole there."""
+    shelf.deliver("focus", text(FOCUS, {"ChargePeriodStart": "2026-09-20T00:00:00Z"}))
+    days = {ONE: 20, TWO: 1, THREE: 30}
+    rows = ({"SubscriptionId": one, "Date": f"09/{day:02}/2026"} for one, day in days.items())
+    shelf.deliver("actual", text(EA, *rows))
+    run = read_usage("focus", "actual")
+    assert "which counts first" not in run.stderr
+    assert {row["account_id"] for row in usage(run)} == {ONE, TWO, THREE}
+
+
 def test_the_order_of_the_settings_decides_between_exports_of_one_type(
     shelf: Shelf, read_usage: Callable[..., Run]
 ) -> None:

@@ -236,8 +236,10 @@ class ActivitiesStream(OffGridFlowStream[ExportTapT], abc.ABC):
         )
         reading.notes |= shares.to_remember(delivery.manifest, share, had, taken, self.tap.started_at)
         reading.notes |= usage_days.to_remember(found)
-        if groups.height < found.height:
-            self._warn_of_fewer_days(found, remembered, delivery)
+        for entry in remembered:
+            names = sorted(shares.taken([entry]))
+            theirs = found.filter(pl.any_horizontal(payer.is_in(names), account.is_in(names)))
+            self._warn_of_fewer_days(theirs, entry, delivery)
         if negative := groups.filter(pl.col("quantity") < 0).height:
             self.logger.warning(
                 "%s: %d of %d groups of usage are negative in sum and make no activity",
@@ -264,18 +266,16 @@ class ActivitiesStream(OffGridFlowStream[ExportTapT], abc.ABC):
             )
         return rows.filter(taken_as.is_null())
 
-    def _warn_of_fewer_days(
-        self, groups: pl.DataFrame, before: Iterable[Mapping[str, Any]], delivery: Delivery
-    ) -> None:
-        if other := usage_days.with_fewer_days(groups, before):
-            name, theirs, mine = other
+    def _warn_of_fewer_days(self, groups: pl.DataFrame, entry: Mapping[str, Any], delivery: Delivery) -> None:
+        """Warn if usage that is taken from an export that counts first is there on fewer days than here."""
+        if days := usage_days.fewer_days(groups, entry):
             self.logger.warning(
                 "%s has usage from %s to %s, and %s, which counts first, from %s to %s only: if that is no "
                 "longer delivered, or has chosen days, remove it from exports",
                 delivery.manifest.label,
-                *mine,
-                name,
-                *theirs,
+                *days.here,
+                entry["context"]["export"],
+                *days.there,
             )
 
     def _warn_of_unknown_payers(self, groups: pl.DataFrame, delivery: Delivery) -> None:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from datetime import date, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
 
     import polars as pl
 
@@ -22,25 +22,23 @@ def to_remember(groups: pl.DataFrame) -> dict[str, Any]:
     return {_DAYS: [str(first), str(last)]} if first and last else {}
 
 
-def with_fewer_days(
-    groups: pl.DataFrame, before: Iterable[Mapping[str, Any]]
-) -> tuple[str, list[str], list[str]] | None:
-    """The export that counts before a delivery, but has usage of fewer days of the month.
+class Days(NamedTuple):
+    """The first and the last day of the same usage: in a delivery, and in an export that counts before it."""
+
+    here: list[str]
+    there: list[str]
+
+
+def fewer_days(groups: pl.DataFrame, entry: Mapping[str, Any]) -> Days | None:
+    """The days, if an export has fewer of them.
 
     Args:
-        groups: The usage groups of the delivery.
-        before: What is remembered of the exports that count before its own.
-
-    Returns:
-        Its name, its first and last day, and those of the delivery.
+        groups: The usage groups of a delivery that are taken from the export.
+        entry: What is remembered of the export.
     """
-    mine: list[str] = to_remember(groups).get(_DAYS, [])
-    for entry in before:
-        theirs: list[str] = entry.get(_DAYS, [])
-        if mine and theirs:
-            (first, last), (their_first, their_last) = (
-                map(date.fromisoformat, days) for days in (mine, theirs)
-            )
-            if first + _LAG < their_first or their_last + _LAG < last:
-                return entry["context"]["export"], theirs, mine
-    return None
+    here: list[str] = to_remember(groups).get(_DAYS, [])
+    there: list[str] = entry.get(_DAYS, [])
+    if not here or not there:
+        return None
+    first, last, their_first, their_last = map(date.fromisoformat, (*here, *there))
+    return Days(here, there) if first + _LAG < their_first or their_last + _LAG < last else None

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from offgridflow_common.singer.bookmarks import Bookmarks
     from tap_offgridflow_azure.base import AzureTap
 
+#: So many subscriptions are named in a message.
+_NAMES_SHOWN = 100
+
 
 def carbon_partitions(
     tap: AzureTap,
@@ -133,7 +136,7 @@ class _Reading:
         reasons = [f"{subscriptions.label(one)}: {reason}" for one, reason in denied.items()]
         error = PermissionDenied(
             asked=f"reading emissions of {len(subscriptions.ids)} subscriptions",
-            got=f"{len(denied)} denied access: {listed(reasons, separator='; ')}",
+            got=f"{len(denied)} denied access: {listed(reasons, most=_NAMES_SHOWN, separator='; ')}",
             do="grant Carbon Optimization Reader on them, or set fail_on_denied to false; the others are out",
         )
         if self._tap.settings.fail_on_denied:
@@ -152,7 +155,7 @@ class _Reading:
             self._logger.warning(
                 "months before %s are gone from the API and were not read of %s",
                 oldest.label,
-                listed(lost),
+                listed(lost, most=_NAMES_SHOWN),
             )
 
 
