@@ -41,8 +41,7 @@ MOST_ROWS = 5000
 _MONTHS_KEPT = 12
 _PUBLISHED_ON_DAY = 19
 
-#: Subscriptions of one report, where its rows say which one they belong to. The API takes no more; where
-#: they have more rows than a report may have, those that follow are asked for in smaller groups, too.
+#: Subscriptions of one report at most, where its rows say which one they belong to. The API takes no more.
 _TOGETHER = 100
 _NAMES_SUBSCRIPTION = frozenset({"Resource", "ResourceGroup", "Subscription"})
 
@@ -133,7 +132,9 @@ class CarbonReports:
         self._category = category
         self._regions = regions
         self._retrieved_at = retrieved_at
-        self._together = _TOGETHER if category in _NAMES_SUBSCRIPTION else 1
+        self._most_together = _TOGETHER if category in _NAMES_SUBSCRIPTION else 1
+        #: How often a report had too many rows, and its subscriptions were asked for in two groups.
+        self._parted = 0
         self.denied: dict[str, str] = {}
         self.answered: set[Period] = set()
         self.truncated: list[ReportRequest] = []
@@ -160,10 +161,16 @@ class CarbonReports:
         Raises:
             ContractBroken: The answer cannot be trusted; the message says why.
         """
-        left = subscriptions
+        together, left = self._most_together, subscriptions
         while left:
-            group, left = left[: self._together], left[self._together :]
-            if reports := list(self._of_scopes(month, group)):
+            group, left = left[:together], left[together:]
+            parted = self._parted
+            reports = list(self._of_scopes(month, group))
+            # Those that follow may have as many rows; but one large subscription is no reason to ask for all
+            # others in small groups.
+            is_large = self._parted > parted
+            together = max(1, together // 2) if is_large else min(2 * together, self._most_together)
+            if reports:
                 is_whole = ~pl.col("subscription_id").is_in(sorted(self.incomplete(month)))
                 yield numbered(pl.concat(reports).filter(is_whole), KEY, COLUMNS)
 
@@ -184,7 +191,7 @@ class CarbonReports:
             return rows
         asked = request.subscriptions
         if len(asked) > 1:
-            self._together = min(self._together, len(asked) // 2)
+            self._parted += 1
             halves = (asked[: len(asked) // 2], asked[len(asked) // 2 :])
             return pl.concat(
                 self._complete_report(ReportRequest(request.month, request.scope, request.category, half))
