@@ -6,7 +6,9 @@ import abc
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from offgridflow_common.regions import RegionMapper
 from offgridflow_common.singer.export_tap import ExportTap
+from tap_offgridflow_azure.apis.carbon import CarbonReports
 from tap_offgridflow_azure.apis.subscriptions import Subscriptions
 from tap_offgridflow_azure.config_schema import CONFIG_SCHEMA
 from tap_offgridflow_azure.settings import AzureSettings, parse
@@ -33,6 +35,16 @@ class AzureTap(ExportTap, abc.ABC):
         from tap_offgridflow_azure.client import AzureClient  # noqa: PLC0415 - its SDK takes time to load
 
         return AzureClient(self.settings, self.pipeline)
+
+    @cached_property
+    def regions(self) -> RegionMapper:
+        """Finds regions by their names."""
+        return RegionMapper("azure", self.settings.mapping_overrides_path)
+
+    @cached_property
+    def carbon_reports(self) -> CarbonReports:
+        """The reports of Carbon Optimization, and whom they were denied in this run."""
+        return CarbonReports(self.client, self.settings.carbon_category, self.regions, self.started_at)
 
     @cached_property
     def subscriptions(self) -> Subscriptions:

@@ -7,6 +7,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from offgridflow_common.exports.spool import Spool
+from offgridflow_common.singer.shared_reports import SharedReports
 from offgridflow_common.singer.tap import OffGridFlowTap
 
 if TYPE_CHECKING:
@@ -25,3 +26,8 @@ class ExportTap(OffGridFlowTap, abc.ABC):
     def spool(self) -> Spool:
         """Where export files are kept while they are read; removed at the end of the run."""
         return self.resources.enter_context(Spool(self.settings.spool_dir, self.settings.spool_max_bytes))
+
+    @cached_property
+    def shared_reports(self) -> SharedReports:
+        """What an API reported to other streams, if activities, which come after them, are selected, too."""
+        return SharedReports() if self.streams["activities"].selected else SharedReports(max_bytes=0)

@@ -141,7 +141,11 @@ class AwsActivitiesStream(ActivitiesStream[AwsTap]):
     def _report(self, report: Report, make: Callable[..., pl.DataFrame]) -> Iterator[Partition]:
         shape = partial(make, mapping=self.mapping, retrieved_at=self.tap.started_at)
         return report_partitions(
-            report, self.tap, self.bookmarks, lambda rows: shape(rows).select(self.wanted)
+            report,
+            self.tap,
+            self.bookmarks,
+            self.tap.shared_reports.take,
+            lambda rows: shape(rows).select(self.wanted),
         )
 
     def _exported_emissions(self, delivery: Delivery, reading: Reading) -> Iterator[pl.DataFrame]:

@@ -18,12 +18,14 @@ if TYPE_CHECKING:
 
     from offgridflow_common.months import Period
     from offgridflow_common.singer.bookmarks import Bookmarks
+    from offgridflow_common.singer.shared_reports import Share
 
 
 def report_partitions(
     report: Report,
     tap: AwsTap,
     bookmarks: Bookmarks,
+    share: Share,
     shape: Callable[[pl.DataFrame], pl.DataFrame],
 ) -> Iterator[Partition]:
     """A partition for each period of a report that is to be read.
@@ -32,6 +34,7 @@ def report_partitions(
         report: The report.
         tap: Its window, its lookback, its client and its beginning.
         bookmarks: Where it is remembered what was read; the report has a partition of its own there.
+        share: Keeps the report for another stream, or takes it from there.
         shape: Makes rows of the stream of the report's rows.
     """
     settings = tap.settings
@@ -47,15 +50,18 @@ def report_partitions(
         partial(bookmarks.set, context),
     )
     for period in plan.pending():
+        label = f"{report.source} {period.label}"
         versions: set[str] = set()
 
-        def blocks(period: Period = period, versions: set[str] = versions) -> Iterator[pl.DataFrame]:
-            rows = report.read(tap.client, period, tap.started_at)
-            versions.update(rows["model_version"])
-            yield shape(rows)
+        def blocks(
+            period: Period = period, label: str = label, versions: set[str] = versions
+        ) -> Iterator[pl.DataFrame]:
+            for rows in share(label, lambda: [report.read(tap.client, period, tap.started_at)]):
+                versions.update(rows["model_version"])
+                yield shape(rows)
 
         acknowledge = partial(plan.acknowledge, period, versions=versions)
-        yield Partition(label=f"{report.source} {period.label}", blocks=blocks, acknowledge=acknowledge)
+        yield Partition(label=label, blocks=blocks, acknowledge=acknowledge)
 
 
 class _ReportStream(OffGridFlowStream[AwsTap]):
@@ -69,7 +75,13 @@ class _ReportStream(OffGridFlowStream[AwsTap]):
         return (self._pending,)
 
     def _pending(self) -> Iterator[Partition]:
-        return report_partitions(self.report, self.tap, self.bookmarks, lambda rows: rows.select(self.wanted))
+        return report_partitions(
+            self.report,
+            self.tap,
+            self.bookmarks,
+            self.tap.shared_reports.keep,
+            lambda rows: rows.select(self.wanted),
+        )
 
 
 class CarbonEmissionsStream(_ReportStream):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
@@ -139,6 +140,7 @@ class CarbonReports:
         self.answered: set[Period] = set()
         self.truncated: list[ReportRequest] = []
 
+    @cached_property
     def months(self) -> list[Period] | None:
         """The months that the API has, oldest first; None if it may not be asked for them."""
         path = f"{_PROVIDER}/queryCarbonEmissionDataAvailableDateRange"
@@ -204,7 +206,7 @@ class CarbonReports:
         """Note a report as truncated if its rows do not add up to what the subscription has in all."""
         whole = ReportRequest(request.month, request.scope, "Subscription", request.subscriptions)
         expected, got = (_total(report) for report in (self._report(whole), rows))
-        if not math.isclose(expected, got, rel_tol=1e-6):
+        if not math.isclose(expected, got, rel_tol=1e-6) and request not in self.truncated:
             self.truncated.append(request)
 
     def _report(self, request: ReportRequest) -> pl.DataFrame:

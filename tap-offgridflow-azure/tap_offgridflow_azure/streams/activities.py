@@ -60,7 +60,11 @@ class AzureActivitiesStream(ActivitiesStream[AzureTap]):
     def _carbon(self) -> Iterator[Partition]:
         make = partial(carbon_activities, mapping=self.mapping, retrieved_at=self.tap.started_at)
         months = carbon_partitions(
-            self.tap, self.bookmarks, self.mapping.regions, self.logger, lambda rows: [make(rows)]
+            self.tap,
+            self.bookmarks,
+            self.tap.shared_reports.take,
+            self.logger,
+            lambda rows: [make(rows)],
         )
         for month in months:
             yield replace(
@@ -80,7 +84,7 @@ class AzureActivitiesStream(ActivitiesStream[AzureTap]):
         return impact_partitions(
             self.tap,
             self.bookmarks,
-            self.mapping.regions,
+            self.tap.shared_reports.take,
             lambda month, rows: make(self._without_carbons(month, rows)).select(self.wanted),
         )
 

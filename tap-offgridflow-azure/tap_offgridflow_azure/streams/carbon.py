@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from offgridflow_common.errors import BadRequestError, ContractBroken, NotFoundError, PermissionDenied
 from offgridflow_common.months import Period, add_months, iso_text
 from offgridflow_common.singer.partition import Partition
 from offgridflow_common.wording import listed
-from tap_offgridflow_azure.apis.carbon import COLUMNS, KEY, MOST_ROWS, SOURCE, CarbonReports, computed_months
+from tap_offgridflow_azure.apis.carbon import COLUMNS, KEY, MOST_ROWS, SOURCE, computed_months
 from tap_offgridflow_azure.streams.regional import RegionalStream
 
 if TYPE_CHECKING:
@@ -17,8 +18,8 @@ if TYPE_CHECKING:
 
     import polars as pl
 
-    from offgridflow_common.regions import RegionMapper
     from offgridflow_common.singer.bookmarks import Bookmarks
+    from offgridflow_common.singer.shared_reports import Share
     from tap_offgridflow_azure.base import AzureTap
 
 #: So many subscriptions are named in a message.
@@ -28,7 +29,7 @@ _NAMES_SHOWN = 100
 def carbon_partitions(
     tap: AzureTap,
     bookmarks: Bookmarks,
-    regions: RegionMapper,
+    share: Share,
     logger: Logger,
     shape: Callable[[pl.DataFrame], Iterable[pl.DataFrame]],
 ) -> Iterator[Partition]:
@@ -40,7 +41,7 @@ def carbon_partitions(
     Args:
         tap: Its window, its subscriptions, its client and its beginning.
         bookmarks: Where it is remembered what was read.
-        regions: Finds regions by their names.
+        share: Keeps the reports for another stream, or takes them from there.
         logger: Logs what could not be read.
         shape: Makes rows of the stream of the report's rows, in one frame or several.
 
@@ -48,34 +49,34 @@ def carbon_partitions(
         PermissionDenied: Subscriptions denied access, and the settings want to know.
         ContractBroken: The API ended reports before all rows were there.
     """
-    reports = CarbonReports(tap.client, tap.settings.carbon_category, regions, tap.started_at)
-    reading = _Reading(tap, reports, bookmarks, logger)
+    reading = _Reading(tap, bookmarks, logger)
     for month in reading.months():
+        label = f"{SOURCE} {month.label}"
 
-        def blocks(month: Period = month) -> Iterator[pl.DataFrame]:
-            for rows in reading.emissions(month):
+        def blocks(month: Period = month, label: str = label) -> Iterator[pl.DataFrame]:
+            for rows in share(label, partial(reading.emissions, month)):
                 yield from shape(rows)
 
         def acknowledge(rows: int, month: Period = month) -> None:
             reading.remember(month, rows)
 
-        yield Partition(label=f"{SOURCE} {month.label}", blocks=blocks, acknowledge=acknowledge)
+        yield Partition(label=label, blocks=blocks, acknowledge=acknowledge)
     reading.conclude()
 
 
 class _Reading:
     """Which months to read, what was read, and what could not be."""
 
-    def __init__(self, tap: AzureTap, reports: CarbonReports, bookmarks: Bookmarks, logger: Logger) -> None:
+    def __init__(self, tap: AzureTap, bookmarks: Bookmarks, logger: Logger) -> None:
         self._tap = tap
-        self._reports = reports
+        self._reports = tap.carbon_reports
         self._bookmarks = bookmarks
         self._logger = logger
         self._computed: list[Period] = []
 
     def months(self) -> list[Period]:
         """The months to read, oldest first: those that the API has, within the window."""
-        available = self._reports.months()
+        available = self._reports.months
         if available is None:
             available = self._computed = computed_months(self._tap.started_at)
             self._logger.info(
@@ -179,7 +180,7 @@ class CarbonEmissionsStream(RegionalStream):
         yield from carbon_partitions(
             self.tap,
             self.bookmarks,
-            self.regions,
+            self.tap.shared_reports.keep,
             self.logger,
             lambda rows: [rows.select(self.wanted)],
         )

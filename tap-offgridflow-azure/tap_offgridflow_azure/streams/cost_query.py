@@ -92,7 +92,7 @@ class CostQueryStream(RegionalStream):
     @cached_property
     def _queries(self) -> CostQueries:
         tap = self.tap
-        return CostQueries(tap.client, tap.settings.cost_metric, self.regions, tap.started_at, self.logger)
+        return CostQueries(tap.client, tap.settings.cost_metric, tap.regions, tap.started_at, self.logger)
 
     def _pending_of(self, scope: str) -> Iterator[Partition]:
         """The months of a scope that are new or may have changed."""

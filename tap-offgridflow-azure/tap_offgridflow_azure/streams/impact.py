@@ -16,15 +16,15 @@ if TYPE_CHECKING:
 
     import polars as pl
 
-    from offgridflow_common.regions import RegionMapper
     from offgridflow_common.singer.bookmarks import Bookmarks
+    from offgridflow_common.singer.shared_reports import Share
     from tap_offgridflow_azure.base import AzureTap
 
 
 def impact_partitions(
     tap: AzureTap,
     bookmarks: Bookmarks,
-    regions: RegionMapper,
+    share: Share,
     shape: Callable[[Period, pl.DataFrame], pl.DataFrame],
 ) -> Iterator[Partition]:
     """A partition for each month that is new or of the lookback.
@@ -32,7 +32,7 @@ def impact_partitions(
     Args:
         tap: Its window, its lookback, its client and its beginning.
         bookmarks: Where it is remembered what was read; the report has a partition of its own there.
-        regions: Finds regions by their names.
+        share: Keeps the reports for another stream, or takes them from there.
         shape: Makes rows of the stream of a month and the report's rows of it.
     """
     settings = tap.settings
@@ -48,14 +48,16 @@ def impact_partitions(
         bookmarks.get(context),
         partial(bookmarks.set, context),
     )
-    reports = ImpactReports(tap.client, settings, regions, tap.started_at)
+    reports = ImpactReports(tap.client, settings, tap.regions, tap.started_at)
     for month in plan.pending():
+        label = f"{SOURCE} {month.label}"
 
-        def blocks(month: Period = month) -> Iterator[pl.DataFrame]:
-            yield shape(month, reports.emissions(month))
+        def blocks(month: Period = month, label: str = label) -> Iterator[pl.DataFrame]:
+            for rows in share(label, lambda: [reports.emissions(month)]):
+                yield shape(month, rows)
 
         acknowledge = partial(plan.acknowledge, month, versions=set())
-        yield Partition(label=f"{SOURCE} {month.label}", blocks=blocks, acknowledge=acknowledge)
+        yield Partition(label=label, blocks=blocks, acknowledge=acknowledge)
 
 
 class EmissionsImpactStream(RegionalStream):
@@ -75,5 +77,8 @@ class EmissionsImpactStream(RegionalStream):
             self.log("skipped: the settings that begin with impact_ turn it on")
             return
         yield from impact_partitions(
-            self.tap, self.bookmarks, self.regions, lambda _, rows: rows.select(self.wanted)
+            self.tap,
+            self.bookmarks,
+            self.tap.shared_reports.keep,
+            lambda _, rows: rows.select(self.wanted),
         )
