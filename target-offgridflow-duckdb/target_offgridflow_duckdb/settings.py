@@ -1,11 +1,17 @@
-"""The settings of the DuckDB target: their JSON schema."""
+"""The settings of the DuckDB target: their JSON schema, and the frozen form that is made of them."""
 
 from __future__ import annotations
 
-from typing import Any, Final
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
 
 from singer_sdk import typing as th
 from singer_sdk.helpers.capabilities import TargetLoadMethods
+
+from offgridflow_common.settings import raise_config_errors
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
 
 #: The rows that DuckDB keeps together: whole groups are written once, parts of them again and again.
 ROW_GROUP: Final = 122_880
@@ -75,3 +81,42 @@ CONFIG_SCHEMA: dict[str, Any] = th.PropertiesList(
         "many times slower. The types of values are always checked.",
     ),
 ).to_dict()
+
+
+@dataclass(frozen=True, slots=True)
+class TargetSettings:
+    """Where to load, and how; each is described in :data:`CONFIG_SCHEMA`."""
+
+    path: str
+    token: str | None
+    default_target_schema: str | None
+    add_record_metadata: bool
+    load_method: TargetLoadMethods
+    hard_delete: bool
+    memory_limit: str | None
+
+
+def parse(config: Mapping[str, Any], wrong: Iterable[str]) -> TargetSettings:
+    """Make settings of a configuration that fits the schema.
+
+    Args:
+        config: The configuration, with defaults.
+        wrong: What is known to be wrong with it.
+
+    Raises:
+        ConfigValidationError: All that is wrong.
+    """
+    path = config["path"]
+    # State would speak of rows that are gone with the run.
+    in_memory = path.startswith(":memory:")
+    nowhere = f"'path' must name a file or a database of MotherDuck, which stay, not {path}"
+    raise_config_errors([*wrong, *([nowhere] if in_memory else [])])
+    return TargetSettings(
+        path=path,
+        token=config.get("token"),
+        default_target_schema=config.get("default_target_schema"),
+        add_record_metadata=config["add_record_metadata"],
+        load_method=TargetLoadMethods(config["load_method"]),
+        hard_delete=config["hard_delete"],
+        memory_limit=config.get("memory_limit"),
+    )

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from singer_sdk.helpers._batch import BaseBatchFileEncoding
 
     from target_offgridflow_duckdb.rows import RecordMessage
+    from target_offgridflow_duckdb.settings import TargetSettings
     from target_offgridflow_duckdb.tables import Tables
 
 #: Records that become columns at once: as many as the processor's caches hold as objects of Python.
@@ -45,6 +46,11 @@ _ENCODER: Final = msgspec.json.Encoder(decimal_format="number")
 
 class LoadingTarget(Target):
     """A target whose sinks load into the tables of one database."""
+
+    @property
+    @abc.abstractmethod
+    def settings(self) -> TargetSettings:
+        """Where to load, and how."""
 
     @property
     @abc.abstractmethod
@@ -74,6 +80,7 @@ class DuckDbSink(BatchSink):
         """
         super().__init__(target, stream_name, schema, key_properties)
         self._owner = target
+        self._settings = target.settings
         self._database = target.tables.database
         self._table = target.tables.of(stream_name)
         self._columns = columns_of(self.schema["properties"])
@@ -104,7 +111,7 @@ class DuckDbSink(BatchSink):
     @property
     def _keys(self) -> Sequence[str]:
         """The columns that rows are replaced by."""
-        appends = self.config["load_method"] == TargetLoadMethods.APPEND_ONLY
+        appends = self._settings.load_method == TargetLoadMethods.APPEND_ONLY
         return [] if appends else self.key_properties
 
     def setup(self) -> None:
@@ -186,7 +193,7 @@ class DuckDbSink(BatchSink):
         """Delete the rows of earlier versions, or mark them as deleted."""
         self.tell_version(new_version)
         self._owner.drain_one(self)
-        self._table.retire(new_version, metadata.VERSION, metadata.DELETED, hard=self.config["hard_delete"])
+        self._table.retire(new_version, metadata.VERSION, metadata.DELETED, hard=self._settings.hard_delete)
 
     def tell_version(self, version: int) -> None:
         """Say which version of the table the rows of files are that come now; files do not tell."""
@@ -282,7 +289,7 @@ class DuckDbSink(BatchSink):
         )
 
     def _load(self, source: str, values: Mapping[str, str]) -> int:
-        drops_deleted = self.config["hard_delete"] and metadata.DELETED in values
+        drops_deleted = self._settings.hard_delete and metadata.DELETED in values
         nothing = dict.fromkeys((column.name for column in self._columns), "NULL")
         return self._table.load(
             source,

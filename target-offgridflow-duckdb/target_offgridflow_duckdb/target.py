@@ -27,7 +27,7 @@ from offgridflow_common.redaction import install_log_redaction, register_secrets
 from offgridflow_common.settings import known_settings, plain_values, raise_config_errors, unknown_settings
 from target_offgridflow_duckdb.database import Database
 from target_offgridflow_duckdb.messages import RecordReader
-from target_offgridflow_duckdb.settings import CONFIG_SCHEMA
+from target_offgridflow_duckdb.settings import CONFIG_SCHEMA, TargetSettings, parse
 from target_offgridflow_duckdb.sink import DuckDbSink, LoadingTarget
 from target_offgridflow_duckdb.tables import Tables
 
@@ -75,26 +75,25 @@ class TargetOffgridflowDuckdb(LoadingTarget):
             raise_config_errors(error.errors)
             raise
         if options.get("validate_config", True):
-            raise_config_errors(
-                [*unknown_settings(self.config, known_settings(type(self))), *_nowhere(self.config["path"])]
-            )
+            _ = self.settings
         # One connection loads one table after the other.
         self.max_parallelism = 1
         self._loads_stated = 0
         self._reader.after_block = self._handle_max_record_age
 
     @cached_property
+    def settings(self) -> TargetSettings:
+        """The settings, parsed once."""
+        return parse(self.config, unknown_settings(self.config, known_settings(type(self))))
+
+    @cached_property
     def tables(self) -> Tables:
         """The tables of the run."""
+        settings = self.settings
         return Tables(
-            Database(
-                self.config["path"],
-                self.config.get("token"),
-                self.config.get("memory_limit"),
-                when_failed=self._stop_waiting,
-            ),
-            self.config.get("default_target_schema"),
-            overwrite=self.config["load_method"] == TargetLoadMethods.OVERWRITE,
+            Database(settings.path, settings.token, settings.memory_limit, when_failed=self._stop_waiting),
+            settings.default_target_schema,
+            overwrite=settings.load_method == TargetLoadMethods.OVERWRITE,
         )
 
     def get_sink(
@@ -156,7 +155,7 @@ class TargetOffgridflowDuckdb(LoadingTarget):
 
     def _process_activate_version_message(self, message_dict: dict[str, Any]) -> None:
         """Activate a version, if the rows of this run tell which one they are of."""
-        if self.config["add_record_metadata"]:
+        if self.settings.add_record_metadata:
             super()._process_activate_version_message(message_dict)
             return
         self.logger.warning(
@@ -201,14 +200,6 @@ class TargetOffgridflowDuckdb(LoadingTarget):
         """Whether a stream's records are loaded as they come, without maps and flattening."""
         maps = self.mapper.stream_maps.get(stream, [])
         return len(maps) == 1 and type(maps[0]) is SameRecordTransform and not maps[0].flattening_enabled
-
-
-def _nowhere(path: str) -> list[str]:
-    """A message for a database that is gone with the run: state would speak of rows that are not there."""
-    in_memory = path.startswith(":memory:")
-    return (
-        [f"'path' must name a file or a database of MotherDuck, which stay, not {path}"] if in_memory else []
-    )
 
 
 def _secrets_in(config: Mapping[str, Any]) -> Iterator[str]:
