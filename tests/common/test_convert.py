@@ -14,7 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from offgridflow_common.columns import Kind
-from offgridflow_common.exports.convert import convert, gather_extra, gather_map
+from offgridflow_common.exports.convert import convert, gather_map
+from offgridflow_common.exports.extra import gather_extra
 from offgridflow_common.singer.render import as_json_values
 
 KINDS = [kind for kind in Kind if kind is not Kind.OBJECT]
@@ -265,6 +266,12 @@ def test_unknown_columns_become_members_of_one_object_in_the_words_of_json() -> 
         "flag": [True, None],
         "list": [["a"], None],
         "map": pl.Series([{"k": "v"}, None], dtype=Kind.STRING_MAP.dtype),
+        "numbered": pl.Series([{7: b"x"}, None], dtype=pl.Map(pl.Int32(), pl.Binary())),
+        "object": [{"a": 1, "b": [True]}, None],
+        "moments": [[datetime(2026, 3, 1)], None],  # noqa: DTZ001
+        "costs": [[Decimal("1.10")], None],
+        "bytes": ["ä".encode(), None],
+        "no text": [b"\xff", None],
         "single": pl.Series([0.1, None], dtype=pl.Float32),
         "nothing": [None, None],
     })  # fmt: skip
@@ -272,7 +279,9 @@ def test_unknown_columns_become_members_of_one_object_in_the_words_of_json() -> 
     moment = "2026-03-01T00:00:00.000000+00:00"
     expected = {
         "text": "a", "number": 1.5, "cost": 1.1, "day": "2026-03-01", "moment": moment, "local": moment,
-        "flag": True, "list": ["a"], "map": {"k": "v"}, "nothing": None,
+        "flag": True, "list": ["a"], "map": {"k": "v"}, "nothing": None, "numbered": '{"7": "eA=="}',
+        "object": {"a": 1, "b": [True]}, "moments": '["2026-03-01 00:00:00"]', "costs": '["1.10"]',
+        "bytes": "ä", "no text": "/w==",
     }  # fmt: skip
     as_block = [json.loads(line)["extra"] for line in extra.write_ndjson().splitlines()]
     as_rows = [row["extra"] for row in extra.iter_rows(named=True)]

@@ -56,11 +56,6 @@ def prepared(values: pl.Series, prepare: Callable[[pl.Series], pl.Series], kind:
     return of_distinct(values, lambda distinct: convert(prepare(distinct), kind))
 
 
-def gather_extra(unknown: pl.DataFrame, name: str) -> pl.Series:
-    """One object column of the columns that a table does not know."""
-    return unknown.select(pl.struct(pl.all().map_batches(_plain)).alias(name)).to_series()
-
-
 def gather_map(block: pl.DataFrame, members: dict[str, list[str]], kind: Kind) -> pl.Series:
     """One map column of several columns; members that are null or empty text are left out.
 
@@ -101,18 +96,6 @@ def first_given(block: pl.DataFrame, names: Sequence[str], kind: Kind) -> pl.Ser
 
 def _nulls(kind: Kind, height: int) -> pl.Series:
     return pl.Series([None], dtype=kind.dtype).new_from_index(0, height)
-
-
-def _plain(values: pl.Series) -> pl.Series:
-    """A value of any type as one that JSON has."""
-    dtype = values.dtype
-    if isinstance(dtype, pl.Datetime):
-        return _timestamp(values).dt.strftime(TIMESTAMP_FORMAT)
-    if dtype.is_decimal() or dtype == pl.Float32:
-        return values.cast(pl.Float64)
-    if dtype.is_numeric() or dtype.is_nested() or dtype in (pl.String, pl.Boolean, pl.Null):
-        return values
-    return values.cast(pl.String)
 
 
 def _text(values: pl.Series) -> pl.Series:

@@ -12,11 +12,11 @@ from offgridflow_common.errors import ContractBroken
 from offgridflow_common.exports.convert import (
     convert,
     first_given,
-    gather_extra,
     gather_map,
     map_member,
     prepared,
 )
+from offgridflow_common.exports.extra import gather_extra
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
