@@ -48,6 +48,7 @@ def written_days(day: date) -> list[str]:
         f"{month:02}/{number:02}/{year % 100:02}",
         f"{month:02}/{number:02}/{year} 00:00:00",
         f"{month}/{number}/{year % 100:02} 00:00",
+        f"{month}/{number}/{year} 12:00:00 AM",
         f"{day}",
         f"{day}T00:00:00Z",
     ]
@@ -58,7 +59,7 @@ def written_days(day: date) -> list[str]:
 @example([date(2026, 1, 2), date(2026, 2, 1), date(2026, 12, 31)])
 def test_a_day_is_the_same_however_it_is_written(written: list[date]) -> None:
     values = [text for day in written for text in written_days(day)]
-    expected = [datetime(day.year, day.month, day.day, tzinfo=UTC) for day in written for _ in range(10)]
+    expected = [datetime(day.year, day.month, day.day, tzinfo=UTC) for day in written for _ in range(11)]
     assert moments([*values, None, "", "NULL"]) == [*expected, None, None, None]
 
 
