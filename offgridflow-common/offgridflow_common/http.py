@@ -30,8 +30,6 @@ if TYPE_CHECKING:
     from offgridflow_common.pipeline import RequestPipeline
     from offgridflow_common.responses import Description
 
-__all__ = ["ApiClient", "RenewableAuth"]
-
 _CHUNK_BYTES: Final = 64 * 1024
 _PROBLEM_BYTES: Final = 64 * 1024  # read of an error's body; a description is far smaller
 _HEADERS: Final[Mapping[str, str]] = MappingProxyType(

@@ -39,8 +39,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
     from pathlib import Path
 
-__all__ = ["rows_of"]
-
 _HEADER: Final = ("kind", "provider", "key")
 _COLUMNS: Final = (*_HEADER, *dict.fromkeys(name for spec in TABLES.values() for name in spec.columns))
 

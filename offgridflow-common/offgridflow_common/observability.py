@@ -27,8 +27,6 @@ if TYPE_CHECKING:
 
     from offgridflow_common.errors import ErrorClass
 
-__all__ = ["LogContextFilter", "Telemetry", "install_log_context"]
-
 logger = logging.getLogger(__name__)
 
 _SCOPE: Final = "offgridflow_common"

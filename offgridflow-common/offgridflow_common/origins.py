@@ -15,8 +15,6 @@ from offgridflow_common.errors import BadRequestError, ConfigError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["base_origin", "has_scheme", "is_loopback", "origin", "prepare", "refusal", "request_label"]
-
 _PORTS: Final[Mapping[str, int]] = MappingProxyType({"http": 80, "https": 443})
 
 

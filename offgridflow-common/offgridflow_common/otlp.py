@@ -21,8 +21,6 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
-__all__ = ["install"]
-
 
 def install(signals: Collection[str], service_name: str) -> Callable[[], None]:
     """Install the SDK's providers, except where the process has one already.

@@ -15,8 +15,6 @@ from offgridflow_common.errors import BadRequestError, ContractBroken
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-__all__ = ["CursorPager", "OffsetPager", "Page"]
-
 T = TypeVar("T")
 
 

@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from offgridflow_common.observability import Telemetry
     from offgridflow_common.retry import RetryPolicy
 
-__all__ = ["RequestPipeline"]
-
 T = TypeVar("T")
 
 logger = logging.getLogger(__name__)

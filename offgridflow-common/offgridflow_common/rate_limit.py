@@ -15,8 +15,6 @@ from offgridflow_common.errors import DeadlineExceeded, cancelled
 if TYPE_CHECKING:
     from offgridflow_common.clock import Clock
 
-__all__ = ["TokenBucket"]
-
 # A waiter sleeps on its own cancel event and cannot be woken by anything else. So one that stands behind
 # others never sleeps longer than this before it looks whether they have left the queue ...
 _LOOK_AGAIN: Final = 0.1

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from types import TracebackType
 
-__all__ = ["REDACTED", "RedactingFormatter", "install_log_redaction", "redact", "register_secrets"]
-
 REDACTED: Final = "***"
 _MIN_LENGTH: Final = 4  # a shorter secret would blank out half of every text
 

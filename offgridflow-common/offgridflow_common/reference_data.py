@@ -19,17 +19,6 @@ if TYPE_CHECKING:
     import logging
     from collections.abc import Mapping
 
-__all__ = [
-    "TABLES",
-    "Row",
-    "TableSpec",
-    "UnknownValues",
-    "fold",
-    "packaged",
-    "providers",
-    "vocabulary",
-]
-
 Row = dict[str, str]
 """A row by column name; the column `key` holds the row's key, whatever the table calls it."""
 

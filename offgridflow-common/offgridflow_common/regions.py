@@ -13,8 +13,6 @@ if TYPE_CHECKING:
     from collections import Counter
     from pathlib import Path
 
-__all__ = ["UNKNOWN_LOCATION", "Region", "RegionMapper"]
-
 UNKNOWN_LOCATION: Final = "GLOBAL"
 """The OffGridFlow location of what has no known region."""
 

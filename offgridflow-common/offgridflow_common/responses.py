@@ -12,8 +12,6 @@ from offgridflow_common.redaction import redact
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["Description", "Response", "describe_json", "plain"]
-
 _TEXT_CHARS: Final = 500  # shown of what a provider says
 _REQUEST_ID: Final = ("request-id", "requestid")  # ends of the names of headers
 

@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 
     from offgridflow_common.clock import Clock
 
-__all__ = ["RetryPolicy", "parse_retry_after"]
-
 T = TypeVar("T")
 
 _SECONDS: Final = re.compile(r"[0-9]+(\.[0-9]*)?|\.[0-9]+")

@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     from collections import Counter
     from pathlib import Path
 
-__all__ = ["UNKNOWN_CATEGORY", "Service", "ServiceMapper"]
-
 UNKNOWN_CATEGORY: Final = "cloud_other"
 """The OffGridFlow category of what is not known."""
 

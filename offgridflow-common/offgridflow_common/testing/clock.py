@@ -12,8 +12,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["FakeClock"]
-
 _START = datetime(2025, 1, 1, tzinfo=UTC)
 
 

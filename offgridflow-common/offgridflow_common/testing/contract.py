@@ -32,8 +32,6 @@ if TYPE_CHECKING:
 
     from offgridflow_common.singer.tap import OffGridFlowTap
 
-__all__ = ["TapContract"]
-
 #: Names of settings whose values nobody may see. A path or an id of a key is not the key.
 _SECRET_NAME: Final = re.compile(r"secret|token|password|(?:^|_)key(?:_id)?$|external_id")
 _LOWER: Final = ("minimum", "exclusiveMinimum")
