@@ -291,17 +291,6 @@ def test_an_account_that_two_exports_tell_of_is_taken_from_the_newer_model(
     assert of_organisations(shelf, run.state).records("activities") == []
 
 
-def test_the_api_is_not_asked_for_emissions_where_an_export_is_configured(
-    shelf: Shelf, sustainability: SustainabilityServer
-) -> None:
-    sustainability.set_months(months_of("2026-07", MONTH))
-    shelf.carbon(MONTH, table())
-    records = shelf.read("carbon", select=EMISSIONS).records("activities")
-    assert {(r["source"], r["period_start"][:7]) for r in records} == {("aws_carbon_export", MONTH)}
-    asked = {request.operation for request in sustainability.requests}
-    assert not {name for name in asked if "carbon" in name.lower()}
-
-
 @pytest.mark.parametrize("width", [11, 13])
 def test_an_old_export_without_scopes_makes_no_activities_and_says_so(shelf: Shelf, width: Any) -> None:
     shelf.carbon(MONTH, table(width=width))

@@ -10,7 +10,7 @@ import polars as pl
 
 from offgridflow_common.activity_mapping import empty_text_as_null
 from offgridflow_common.errors import OffGridFlowError
-from offgridflow_common.months import iso_text
+from offgridflow_common.months import iso_text, month_start
 from offgridflow_common.singer.activities import ActivitiesStream
 from offgridflow_common.singer.shares import READ_AT, Shares
 from tap_offgridflow_aws.activities.reported import (
@@ -25,7 +25,7 @@ from tap_offgridflow_aws.base import AwsTap
 from tap_offgridflow_aws.exports.newest_versions import NewestVersions
 from tap_offgridflow_aws.exports.tables import BY_EXPORT_TYPE, CARBON_EXPORT
 from tap_offgridflow_aws.reports import EMISSIONS, WATER, Report
-from tap_offgridflow_aws.streams.carbon import report_partitions
+from tap_offgridflow_aws.streams.carbon import ReportReader
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 _CARBON = frozenset({"carbon"})
 #: Where it is remembered what emissions were read from the API.
 _API = {"source": EMISSIONS.source}
+#: Where it is remembered from which month on they come from exports.
+_EXPORTED = {"source": "aws_carbon_export"}
 #: The one listing of all exports that cannot be listed.
 _NONE: list[Manifest] = []
 
@@ -44,11 +46,11 @@ _NONE: list[Manifest] = []
 class AwsActivitiesStream(ActivitiesStream[AwsTap]):
     """Emissions, water and usage, each from its own source, period by period.
 
-    No fact is taken twice. Where a carbon export is configured, emissions come from it, of each month those
-    of the newest model version, and otherwise from the API; where several cover an account's month, from the
-    one with the newest version, then in the order of the settings. Where several exports of cost cover an
-    account's month, usage comes from one: CUR 2.0 before legacy CUR before FOCUS, then in the order of the
-    settings.
+    No fact is taken twice. Emissions come from carbon exports, of each month those of the newest model
+    version, and of the months before the first of an export from the API. Where several exports cover an
+    account's month, they come from the one with the newest version, then in the order of the settings. Where
+    several exports of cost do, usage comes from one: CUR 2.0 before legacy CUR before FOCUS, then in the
+    order of the settings.
     """
 
     provider = "aws"
@@ -82,11 +84,12 @@ class AwsActivitiesStream(ActivitiesStream[AwsTap]):
         return (self._emissions, self._water)
 
     def _water(self) -> Iterator[Partition]:
-        return self._report(WATER, water_activities)
+        return self._report(WATER, water_activities).partitions()
 
     def _emissions(self) -> Iterator[Partition]:
+        report = self._report(EMISSIONS, emission_activities)
         if not self.tap.deliveries.of_types(_CARBON):
-            yield from self._report(EMISSIONS, emission_activities)
+            yield from report.partitions()
             self.bookmarks.set(_API, {READ_AT: iso_text(self.tap.started_at)})
             return
         yield from self.deliveries(
@@ -98,6 +101,26 @@ class AwsActivitiesStream(ActivitiesStream[AwsTap]):
         )
         if self._unlisted:
             raise next(iter(self._unlisted.values()))
+        since = self._exported_since()
+        yield from report.partitions(before=month_start(since) if since else None)
+
+    def _exported_since(self) -> str | None:
+        """The first month whose emissions come from an export, or will as soon as it is read; None so far."""
+        listed = (
+            manifest.period
+            for manifest in self._newest.of(self._listings()).values()
+            if self._tells(manifest)
+        )
+        known = self.bookmarks.get(_EXPORTED).get("since")
+        since = min([*filter(None, [known]), *listed], default=None)
+        if since != known:
+            self.bookmarks.set(_EXPORTED, {"since": since})
+        return since
+
+    def _tells(self, manifest: Manifest) -> bool:
+        """Whether a delivery has emissions of any account, as far as is known."""
+        entry = self.bookmarks.reading_of(manifest)
+        return entry is None or bool(self._accounts.taken([entry]))
 
     def _was_in_between(self, manifest: Manifest) -> bool:
         """Whether the API was read since a delivery was, as no carbon export was configured."""
@@ -138,9 +161,9 @@ class AwsActivitiesStream(ActivitiesStream[AwsTap]):
             self._unlisted[export.name] = error
             return _NONE
 
-    def _report(self, report: Report, make: Callable[..., pl.DataFrame]) -> Iterator[Partition]:
+    def _report(self, report: Report, make: Callable[..., pl.DataFrame]) -> ReportReader:
         shape = partial(make, mapping=self.mapping, retrieved_at=self.tap.started_at)
-        return report_partitions(
+        return ReportReader(
             report,
             self.tap,
             self.bookmarks,
@@ -157,8 +180,8 @@ class AwsActivitiesStream(ActivitiesStream[AwsTap]):
         rows = pl.concat(blocks).with_columns(empty_text_as_null())
         if not has_scopes(rows):
             self.logger.warning(
-                "%s has no emissions by scope, as exports of before October 2025 have none: no activities "
-                "are made of it; create the carbon export anew to have them",
+                "%s has no emissions by scope, as exports of before October 2025 have none: its activities "
+                "are those of the API, if no earlier month has them; create the carbon export anew",
                 delivery.manifest.label,
             )
             return
