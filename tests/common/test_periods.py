@@ -195,6 +195,14 @@ def test_a_version_that_changes_during_an_interrupted_first_run_is_noticed() -> 
     assert sorted(read) == months("2026-01", "2026-06")
 
 
+def test_several_versions_in_an_interrupted_first_run_are_noticed() -> None:
+    source = Source(published("2026-03") | published("2026-06", "v2.0.0", first="2026-04"))
+    source.run(end="2026-07", stop_after=5)
+    source.published = published("2026-06", "v2.0.0")
+    read = source.run(end="2026-07")
+    assert sorted(read) == months("2026-01", "2026-06")
+
+
 def test_a_model_that_changes_during_a_run_has_the_next_one_read_all_again() -> None:
     """What the old version had and the new one lacks went out together with it, and would stay."""
     source = Source(published("2026-06"))
