@@ -60,6 +60,7 @@ def test_numbers_that_are_not_finite_are_null_in_parquet_as_they_are_in_lines(co
                 {"n": math.inf, "l": [None], "m": {"a": 1.5}, "t": ""},
             ],
             "tags": [{"a": "NaN"}, {}, None, {"b": None}, {}],
+            "lists": [{"l": [math.nan, 0.5]}, {"l": []}, None, {"l": None}, {"l": [None]}],
             "whole": [2**62 + 1, None, 0, -1, 1],
         },
         schema_overrides={"prices": prices, "more": more, "tags": pl.Map(pl.String(), pl.String())},
@@ -75,6 +76,7 @@ def test_numbers_that_are_not_finite_are_null_in_parquet_as_they_are_in_lines(co
     assert read["number"].to_list() == [0.1, None, None, None, None]
     assert read["prices"][0] == {"a": 0.5, "b": None}
     assert read["more"][0] == {"n": None, "l": [1.5, None], "m": {"a": None}, "t": "NaN"}
+    assert read["lists"][0] == {"l": [None, 0.5]}
     assert read["more"].is_null().to_list() == [False, False, True, False, False]
 
 
