@@ -204,6 +204,14 @@ def test_the_stream_is_read_as_blocks_are_asked_for_and_closed_however_it_ends(r
     assert stream.closed
 
 
+def test_records_before_one_whose_end_is_still_to_be_read_do_not_wait_for_it() -> None:
+    stream = io.BytesIO(b"a,b\n" + (b'1,"' + b"line\n" * 50 + b'"\n') * 100)
+    with mock.patch.object(csv_blocks, "_CHUNK_BYTES", 600):
+        blocks = CsvReader(stream, 1).blocks(["a"])
+        assert next(blocks)["a"].to_list() == ["1"]
+        assert stream.tell() < 3000
+
+
 def test_the_stream_is_closed_when_a_record_is_refused() -> None:
     stream = io.BytesIO(b"a,b\n1,2\n1\n")
     with pytest.raises(REFUSED):

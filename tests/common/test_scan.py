@@ -113,6 +113,9 @@ FORMATS: dict[str, Callable[[], bytes]] = {
     "part.snappy.parquet": as_parquet,
     "small-groups.parquet": lambda: as_parquet(row_group_size=1),
     "plain.parquet": lambda: as_parquet(use_dictionary=False, compression="zstd"),
+    "gzip-without-suffix": lambda: gzip.compress(as_csv()),
+    "zip-without-suffix": lambda: as_zip(as_csv()),
+    "parquet-without-suffix": as_parquet,
 }
 
 
