@@ -190,7 +190,7 @@ def test_tags_are_objects_with_braces_and_without(shelf: Shelf, written: str, ta
 
 
 def test_additional_info_stays_as_it_is(shelf: Shelf) -> None:
-    texts = ['{"VCPUs": 4, "x": [1]}', '"VCPUs": 4', "free text", ""]
+    texts = ['{"VCPUs": 4, "x": [1]}', '"VCPUs": 4', "free text", "9/4/2026", ""]
     records = lines_of(shelf, text([LEAST | {"AdditionalInfo": one} for one in texts]))
     assert [record["additional_info"] or "" for record in records] == texts
 
@@ -223,9 +223,11 @@ def test_headers_of_all_agreements_and_languages_are_the_same_columns(
 
 
 def test_columns_that_are_not_known_are_kept_under_their_own_names(shelf: Shelf) -> None:
-    row = LEAST | {"Neue Spalte (NewColumn)": "a", "x_Thing": "1", "Anything (else)": ""}
+    row = LEAST | {"Neue Spalte (NewColumn)": "a", "x_Thing": "1", "Anything (else)": "", "": "b"}
     (record,) = lines_of(shelf, text([row]))
-    assert record["extra"] == {"Neue Spalte (NewColumn)": "a", "x_Thing": "1", "Anything (else)": None}
+    assert record["extra"] == {
+        "Neue Spalte (NewColumn)": "a", "x_Thing": "1", "Anything (else)": None, "": "b"
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize(
