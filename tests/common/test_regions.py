@@ -83,9 +83,10 @@ def test_what_has_no_region_is_global_and_has_no_country(provider: str, text: st
     assert not mapper.unknown
 
 
+@pytest.mark.parametrize("provider", PROVIDERS)
 @pytest.mark.parametrize("text", [None, "", "  ", "\t\n"])
-def test_no_text_is_no_region_and_not_counted_as_unknown(text: str | None) -> None:
-    mapper = RegionMapper("aws")
+def test_no_text_is_no_region_and_not_counted_as_unknown(provider: str, text: str | None) -> None:
+    mapper = RegionMapper(provider)
     assert mapper.lookup(text) is None
     assert not mapper.unknown
 
