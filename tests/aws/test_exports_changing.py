@@ -10,6 +10,7 @@ import pytest
 
 from tests.aws import truth
 from tests.aws.bench import PERIOD, line_items
+from tests.aws.shelf import Shelf
 from tests.local_clouds.s3_proxy import (
     INTERNAL_ERROR,
     RESET,
@@ -20,8 +21,11 @@ from tests.local_clouds.s3_proxy import (
 )
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from offgridflow_common.testing.clock import FakeClock
     from tests.aws.bench import Bench
+    from tests.aws.conftest import Config, RunTap
     from tests.aws.driving import Run
     from tests.local_clouds.exports import PublishedDelivery
 
@@ -177,6 +181,16 @@ def test_files_newer_than_their_manifest_are_a_delivery_under_way_for_some_hours
         assert "class=transient" in run.stderr
         assert "data files that are newer than their manifest" in run.stderr
         assert "changed while it was read" not in run.stderr
+
+
+def test_newer_data_files_on_local_disk_are_read(tmp_path: Path, tap_config: Config, run_tap: RunTap) -> None:
+    """They are a copy, whose times say when it was made."""
+    shelf = Shelf(tmp_path / "bucket", tap_config, run_tap)
+    delivery = shelf.cur2(PERIOD, items(4, "x"), mode="overwrite")
+    now = datetime.now(UTC)
+    shelf.set_time(now - timedelta(minutes=5), delivery.manifest_key)
+    shelf.set_time(now, *delivery.data_keys)
+    assert read_of(shelf.read("cur2")) == {delivery.execution_id}
 
 
 def test_files_in_a_folder_of_their_delivery_may_be_newer_than_their_manifest(bench: Bench) -> None:
