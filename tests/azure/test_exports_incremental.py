@@ -155,10 +155,16 @@ def test_a_file_of_another_size_than_the_manifest_says_is_a_delivery_under_way(s
 
 
 @pytest.mark.parametrize("form", ["gzip", "parquet"])
-def test_sizes_of_compressed_files_may_be_counted_otherwise(shelf: Shelf, form: Any) -> None:
+@pytest.mark.parametrize("told", [True, False], ids=["told", "not told"])
+def test_sizes_of_compressed_files_may_be_counted_otherwise(
+    shelf: Shelf,
+    form: Any,
+    told: bool,  # noqa: FBT001 - whether the manifest tells that they are compressed
+) -> None:
     delivery = deliver(shelf, 5, SEPTEMBER, at(1), form=form)
     manifest = json.loads(shelf.path(delivery.manifest_key).read_text("utf-8"))
     manifest["blobs"][0]["byteCount"] *= 7
+    manifest["deliveryConfig"] = manifest["deliveryConfig"] if told else None
     shelf.store.put(delivery.manifest_key, json.dumps(manifest).encode())
     assert len(shelf.read("actual").records(LINES)) == 5
 
