@@ -53,3 +53,13 @@ def test_an_account_that_another_export_took_since_is_taken_back_from_a_payers_s
     assert not payers.has_changed(costs, [])
     remember(payers, "others", 2, [f"{ACCOUNT}/444455556666"])
     assert payers.has_changed(costs, [])
+
+
+def test_an_account_that_an_export_before_takes_now_is_left_to_it() -> None:
+    """As the other one had another account of the same payer before."""
+    state: dict[str, Any] = {}
+    accounts = Shares(Bookmarks(state), "payers", by_account=True)
+    one, two = f"{ACCOUNT}/444455556666", f"{ACCOUNT}/777788889999"
+    costs = remember(accounts, "costs", 1, [one])
+    assert not accounts.has_changed(costs, [{"payers": [two]}])
+    assert accounts.has_changed(costs, [{"payers": [one]}])
