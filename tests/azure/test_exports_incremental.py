@@ -156,11 +156,8 @@ def test_a_file_of_another_size_than_the_manifest_says_is_a_delivery_under_way(s
 
 @pytest.mark.parametrize("form", ["gzip", "parquet"])
 @pytest.mark.parametrize("told", [True, False], ids=["told", "not told"])
-def test_sizes_of_compressed_files_may_be_counted_otherwise(
-    shelf: Shelf,
-    form: Any,
-    told: bool,  # noqa: FBT001 - whether the manifest tells that they are compressed
-) -> None:
+def test_sizes_of_compressed_files_may_be_counted_otherwise(form: Any, *, told: bool, shelf: Shelf) -> None:
+    """Also where the manifest does not tell that they are compressed."""
     delivery = deliver(shelf, 5, SEPTEMBER, at(1), form=form)
     manifest = json.loads(shelf.path(delivery.manifest_key).read_text("utf-8"))
     manifest["blobs"][0]["byteCount"] *= 7

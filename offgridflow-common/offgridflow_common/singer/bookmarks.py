@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 
     from offgridflow_common.exports.delivery import Delivery, Manifest
 
+#: What a delivery's entry keeps while its rows go out: a target may have them though the run was killed.
+UNDER_WAY = "under_way"
+
 
 class Bookmarks:
     """Reads and writes the partitions of a stream's state.
@@ -101,6 +104,11 @@ class Bookmarks:
         """Remember that the first files of a delivery are out."""
         partial = {"manifest_etag": manifest.info.etag, "files": files, "rows": rows}
         self.set(_context(manifest), {"partial": partial})
+
+    def mark_under_way(self, manifest: Manifest, notes: Mapping[str, Any]) -> None:
+        """Remember what is to be remembered of a delivery whose rows go out now, should the run be killed."""
+        if notes:
+            self.set(_context(manifest), {UNDER_WAY: dict(notes)})
 
     def mark_read(
         self, delivery: Delivery, rows: int | None, notes: Mapping[str, Any] = MappingProxyType({})

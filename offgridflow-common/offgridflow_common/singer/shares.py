@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from offgridflow_common.months import iso_text
+from offgridflow_common.singer.bookmarks import UNDER_WAY
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -102,10 +103,11 @@ class Shares:
         }
 
     def _takings(self, entry: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-        """Whose facts were ever taken from an export, and when for the last time."""
-        if self.state_key in entry:
-            yield from entry.get(_TAKEN_BEFORE, {}).items()
-            yield from ((name, entry.get(READ_AT, "")) for name in entry[self.state_key])
+        """Whose facts were ever taken from an export, and when last; by runs that were killed, too."""
+        for notes in (entry, entry.get(UNDER_WAY, {})):
+            if self.state_key in notes:
+                yield from notes.get(_TAKEN_BEFORE, {}).items()
+                yield from ((name, notes.get(READ_AT, "")) for name in notes[self.state_key])
 
 
 def _payer(name: str) -> str:

@@ -89,8 +89,9 @@ class AwsActivitiesStream(ActivitiesStream[AwsTap]):
     def _emissions(self) -> Iterator[Partition]:
         report = self._report(EMISSIONS, emission_activities)
         if not self.tap.deliveries.of_types(_CARBON):
-            yield from report.partitions()
+            # Remembered before rows go out: a target may have them though the run was killed.
             self.bookmarks.set(_API, {READ_AT: iso_text(self.tap.started_at)})
+            yield from report.partitions()
             return
         yield from self.deliveries(
             list(self._newest.of(self._listings()).values()),
