@@ -1,4 +1,4 @@
-"""Where Azure puts the manifests of exports, which runs count, and which data files belong to them.
+"""Where Azure puts the manifests of exports, and which runs count.
 
 Folders differ with the kind and the age of an export, and what stands in their names may change: a manifest
 is found by its own name at any depth, and says all else. Old runs stay behind. Of each month only the run
@@ -16,17 +16,17 @@ from datetime import UTC, datetime, timedelta
 from itertools import chain
 from typing import TYPE_CHECKING
 
-from offgridflow_common.errors import ConfigError, DeliveryUnderWay, NotFoundError, SourceChanged
+from offgridflow_common.errors import ConfigError, NotFoundError, SourceChanged
 from offgridflow_common.exports.delivery import Delivery, Manifest
 from tap_offgridflow_azure.exports.current_runs import current_runs
+from tap_offgridflow_azure.exports.data_files import data_files, inside
 from tap_offgridflow_azure.exports.runs import Run, read_run
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from offgridflow_common.exports.delivery import Export
     from offgridflow_common.exports.storage import ObjectInfo, ObjectStore
-    from tap_offgridflow_azure.exports.runs import Part
 
 _LOGGER = logging.getLogger("tap-offgridflow-azure")
 
@@ -43,12 +43,6 @@ _OVERTAKING = timedelta(days=2)
 
 #: An export is listed so often at most until nothing changes between the listing and the reading.
 _LISTINGS = 3
-
-#: By this much the clocks of Cost Management and of a storage account may differ.
-_CLOCKS_DIFFER = timedelta(minutes=5)
-
-#: Files whose size in the manifest is that of the blob: what is compressed may be counted otherwise.
-_PLAIN = ".csv"
 
 
 class AzureLayout:
@@ -70,6 +64,8 @@ class AzureLayout:
         self._runs: dict[tuple[str, str], Run] = {}
         #: The manifests of an export, read or not, by key and ETag.
         self._listed: dict[str, set[tuple[str, str]]] = {}
+        #: The last manifest of an export before the window.
+        self._past: dict[str, ObjectInfo | None] = {}
         self._mentioned: set[str] = set()
 
     def manifests(self, export: Export) -> Iterator[Manifest]:
@@ -96,22 +92,12 @@ class AzureLayout:
 
     def open(self, manifest: Manifest) -> Delivery:
         """Find the data files of the run that a manifest is of."""
-        store, info = manifest.export.store, manifest.info
-        run = self._run(manifest.export, info)
-        files = tuple(_find(manifest, run.parts))
-        for part, file in zip(run.parts, files, strict=True):
-            if other := _of_another_run(run, part, file, is_copy=store.local_path(file) is not None):
-                store.read(info)  # raises where a new run has replaced this one
-                raise DeliveryUnderWay(
-                    asked=f"reading {store.uri(file.key)}",
-                    got=other,
-                    do="a delivery is under way: run again when it is complete",
-                )
+        run = self._run(manifest.export, manifest.info)
         return Delivery(
             manifest=manifest,
             delivery_id=run.delivery_id,
             columns=None,
-            files=files,
+            files=data_files(manifest, run),
             row_counts=tuple(part.rows for part in run.parts),
         )
 
@@ -127,8 +113,10 @@ class AzureLayout:
 
     def scopes(self, export: Export) -> set[str]:
         """The scopes of cost that the runs of an export cover, in lower case, as far as they tell."""
-        runs = (self._run(export, manifest.info) for manifest in self.manifests(export))
-        return {run.scope for run in runs if run.scope}
+        infos = [manifest.info for manifest in self.manifests(export)]
+        if not infos and (past := self._past[export.name]):
+            infos = [past]
+        return {run.scope for run in self._runs_of(export, infos) if run.scope}
 
     def _list_runs(self, export: Export) -> list[Run]:
         """The runs that can be current; listed again where one is replaced in between."""
@@ -140,6 +128,8 @@ class AzureLayout:
     def _read_runs(self, export: Export) -> list[Run]:
         listed = list(_manifests_in(export.store, export.prefix))
         self._listed[export.name] = _versions(listed)
+        past = filter(self._is_past, listed)
+        self._past[export.name] = max(past, key=lambda info: info.modified, default=None)
         wanted = [info for info in listed if not self._is_past(info)]
         batches = {folder: _newest_first(export.store, infos) for folder, infos in _by_period(wanted).items()}
         runs = {folder: self._runs_of(export, next(newest)) for folder, newest in batches.items()}
@@ -175,26 +165,12 @@ class AzureLayout:
             )
 
 
-def _of_another_run(run: Run, part: Part, file: ObjectInfo, *, is_copy: bool) -> str | None:
-    """What shows that a file is not a run's own, if anything does: files may be overwritten one by one."""
-    if part.size not in {None, file.size} and part.name.endswith(_PLAIN):
-        return f"{file.size:,} bytes where the manifest said {part.size:,}"
-    if file.modified < run.submitted_at - _CLOCKS_DIFFER and not is_copy:
-        return f"a file of {file.modified:%Y-%m-%d %H:%M} in a run of {run.submitted_at:%Y-%m-%d %H:%M}"
-    return None
-
-
-def _inside(folder: str) -> str:
-    """What the keys in a folder begin with; those of a whole container with anything."""
-    return f"{folder}/" if folder else ""
-
-
 def _versions(listed: Iterable[ObjectInfo]) -> set[tuple[str, str]]:
     return {(info.key, info.etag) for info in listed}
 
 
 def _manifests_in(store: ObjectStore, folder: str) -> Iterator[ObjectInfo]:
-    return (info for info in store.list(_inside(folder)) if info.key.lower().endswith(_MANIFEST))
+    return (info for info in store.list(inside(folder)) if info.key.lower().endswith(_MANIFEST))
 
 
 def _by_period(listed: Iterable[ObjectInfo]) -> Mapping[tuple[str, ...], list[ObjectInfo]]:
@@ -259,42 +235,3 @@ def _refuse_several(export: Export, runs: Iterable[Run]) -> None:
             got=f"runs of several exports: {', '.join(sorted(several))}",
             do="let the url name the folder of one export, and list the others by themselves",
         )
-
-
-def _find(manifest: Manifest, parts: tuple[Part, ...]) -> Iterator[ObjectInfo]:
-    """The data files in the manifest's order, wherever the folder that they lie in was copied to."""
-    if not parts:
-        return
-    export = manifest.export
-    folder = manifest.info.key.rpartition("/")[0]
-    listed = {info.key: info for info in export.store.list(_inside(folder))}
-    if any(_place(part.name, folder, export.prefix, listed) is None for part in parts):
-        listed = {info.key: info for info in export.store.list(_inside(export.prefix))}
-    for part in parts:
-        key = _place(part.name, folder, export.prefix, listed)
-        if key is None:
-            export.store.read(manifest.info)  # raises another error where a new run is replacing this one
-            raise NotFoundError(
-                asked=f"looking for the data files that {export.store.uri(manifest.info.key)} names",
-                got=f"no {part.name}",
-                do="run again if the export is just running; else copy the data files, too, or run it again",
-            )
-        yield listed.pop(key)
-
-
-def _place(name: str, folder: str, top: str, keys: Container[str]) -> str | None:
-    """Where a data file lies: as much of its name as possible below a folder that the manifest lies in.
-
-    Args:
-        name: As the manifest has it, from the container on.
-        folder: The manifest's folder.
-        top: The export's folder; nothing outside of it counts.
-        keys: What is there.
-    """
-    above = [folder]
-    while len(above[-1]) > len(top):
-        above.append(above[-1].rpartition("/")[0])
-    parts = name.split("/")
-    tails = ("/".join(parts[start:]) for start in range(len(parts)))
-    places = (f"{_inside(start)}{tail}" for tail in tails for start in above)
-    return next((place for place in places if place in keys), None)
