@@ -37,8 +37,8 @@ if TYPE_CHECKING:
 _CARBON = frozenset({"carbon"})
 #: Where it is remembered what emissions were read from the API.
 _API = {"source": EMISSIONS.source}
-#: Where it is remembered from which month on they come from exports.
-_EXPORTED = {"source": "aws_carbon_export"}
+#: The first month that comes from exports, since the API was last asked for all.
+_EXPORTED_SINCE = "exported_since"
 #: The one listing of all exports that cannot be listed.
 _NONE: list[Manifest] = []
 
@@ -90,7 +90,7 @@ class AwsActivitiesStream(ActivitiesStream[AwsTap]):
         report = self._report(EMISSIONS, emission_activities)
         if not self.tap.deliveries.of_types(_CARBON):
             # Remembered before rows go out: a target may have them though the run was killed.
-            self.bookmarks.set(_API, {READ_AT: iso_text(self.tap.started_at)})
+            self.bookmarks.set(_API, {READ_AT: iso_text(self.tap.started_at), _EXPORTED_SINCE: None})
             yield from report.partitions()
             return
         yield from self.deliveries(
@@ -112,10 +112,10 @@ class AwsActivitiesStream(ActivitiesStream[AwsTap]):
             for manifest in self._newest.of(self._listings()).values()
             if self._tells(manifest)
         )
-        known = self.bookmarks.get(_EXPORTED).get("since")
-        since = min([*filter(None, [known]), *listed], default=None)
-        if since != known:
-            self.bookmarks.set(_EXPORTED, {"since": since})
+        # Deliveries may have been removed since they were read.
+        known = filter(None, [self.bookmarks.get(_API).get(_EXPORTED_SINCE)])
+        since = min([*known, *listed], default=None)
+        self.bookmarks.set(_API, {_EXPORTED_SINCE: since})
         return since
 
     def _tells(self, manifest: Manifest) -> bool:
@@ -181,8 +181,8 @@ class AwsActivitiesStream(ActivitiesStream[AwsTap]):
         rows = pl.concat(blocks).with_columns(empty_text_as_null())
         if not has_scopes(rows):
             self.logger.warning(
-                "%s has no emissions by scope, as exports of before October 2025 have none: its activities "
-                "are those of the API, if no earlier month has them; create the carbon export anew",
+                "%s has no emissions by scope, as exports of before October 2025 have none: they come from the "
+                "API, unless an earlier month of an export has them; create the carbon export anew",
                 delivery.manifest.label,
             )
             return
