@@ -27,7 +27,7 @@ DATA = "*/data/*"
 
 def noise(count: int, size: int) -> Any:
     """Line items of text that does not get smaller when it is compressed."""
-    made = random.Random(count)  # noqa: S311 - made-up data
+    made = random.Random(count)
     return line_items(line_item_resource_id=[made.randbytes(size // 2).hex() for _ in range(count)])
 
 

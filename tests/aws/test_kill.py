@@ -85,7 +85,7 @@ def read_bytes(running: subprocess.Popen[bytes], count: int) -> bytes:
 def test_a_run_that_is_killed_anywhere_is_completed_by_the_next(
     bench: Bench, whole: Run, start_tap: StartTap, point: int
 ) -> None:
-    chance = random.Random(point)  # noqa: S311 - made-up data
+    chance = random.Random(point)
     if point % 2:  # while it asks
         requests = sum(request.method == "GET" for request in bench.aws.proxy.requests)
         running = start_tap(bench.config())

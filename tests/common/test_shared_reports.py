@@ -86,7 +86,7 @@ def test_a_report_that_broke_off_is_not_kept() -> None:
 
 
 def test_what_finds_no_room_is_asked_for_again_and_room_is_given_back() -> None:
-    made = random.Random(1)  # noqa: S311 - made-up data
+    made = random.Random(1)
     frame = pl.DataFrame({"text": [f"{made.getrandbits(64):x}" for _ in range(2000)]})
     sources = {name: Source(frame) for name in "abc"}
     reports = SharedReports(max_bytes=30_000)

@@ -71,7 +71,7 @@ def soak(
     Raises:
         AssertionError: Something was lost, or is there twice.
     """
-    chance = random.Random(seed)  # noqa: S311 - moments, not secrets
+    chance = random.Random(seed)
     source = FolderStore(folder / "source")
     for name in ("killed", "undisturbed"):
         (folder / name).mkdir()

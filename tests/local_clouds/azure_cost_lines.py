@@ -67,7 +67,7 @@ class Bill:
 
 def daily_lines(bill: Bill, count: int, generation: int) -> list[dict[str, Any]]:
     """The lines that recur each day, ordered by kind; another generation has other resources."""
-    rng = random.Random(f"{bill.seed}/{generation}/daily")  # noqa: S311 - made-up data
+    rng = random.Random(f"{bill.seed}/{generation}/daily")
     kinds = [kind for kind in DAILY if not kind.views or bill.view in kind.views]
     lines: list[dict[str, Any]] = []
     for kind in DAILY:
@@ -84,7 +84,7 @@ def daily_lines(bill: Bill, count: int, generation: int) -> list[dict[str, Any]]
 
 def monthly_lines(bill: Bill) -> list[dict[str, Any]]:
     """The lines that stand once in the month, each with a quantity of 1."""
-    rng = random.Random(f"{bill.seed}/monthly")  # noqa: S311 - made-up data
+    rng = random.Random(f"{bill.seed}/monthly")
     return [
         _line(bill, rng, kind, rng.choice(catalog())) | {"_amount": 1.0, "_steady": True}
         for kind, count in MONTHLY.items()

@@ -138,7 +138,7 @@ def _everything() -> Iterator[tuple[str, Resource]]:
 
 def _random(*parts: object) -> random.Random:
     """Chance that is the same for the same parts."""
-    return random.Random("/".join(map(str, parts)))  # noqa: S311 - made-up data, not secrets
+    return random.Random("/".join(map(str, parts)))
 
 
 def _scopes(chance: random.Random, size: int) -> Sequence[Decimal]:

@@ -37,7 +37,7 @@ from tests.local_clouds.cur2_vocabulary import (
 
 def hourly_lines(bill: Bill, count: int, generation: int) -> list[dict[str, Any]]:
     """The lines that recur each hour, ordered by kind; another generation has other resources."""
-    rng = random.Random(f"{bill.seed}/{generation}/hourly")  # noqa: S311 - made-up data
+    rng = random.Random(f"{bill.seed}/{generation}/hourly")
     kinds = (USAGE, FREE_TIER, CREDIT, *(COMMITMENT_KINDS if bill.commitments else ()))
     total = sum(kind.share for kind in kinds)
     lines = []
@@ -98,7 +98,7 @@ def _line(bill: Bill, rng: random.Random, kind: Kind, item: dict[str, str]) -> d
 
 def single_lines(bill: Bill) -> list[dict[str, Any]]:
     """The lines that occur once in the month: tax for all of it, and fees and refunds of bigger accounts."""
-    rng = random.Random(f"{bill.seed}/single")  # noqa: S311 - made-up data
+    rng = random.Random(f"{bill.seed}/single")
     makers = (_tax, _reservation_fee, _fee, _refund) if bill.commitments else (_tax,)
     return [makers[number % len(makers)](bill, rng) for number in range(SINGLE_LINES)]
 

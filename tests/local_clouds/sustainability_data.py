@@ -209,7 +209,7 @@ def demo_emissions(
 
 def _random(*parts: object) -> random.Random:
     """Chance that is the same for the same parts."""
-    return random.Random("/".join(map(str, parts)))  # noqa: S311 - made-up data, not secrets
+    return random.Random("/".join(map(str, parts)))
 
 
 def _demo_values(rng: random.Random) -> dict[str, Decimal]:

@@ -121,7 +121,7 @@ class Customer:
     def shown(self, view: str) -> Sums:
         """The sums that a view shows."""
         about, value = QUESTIONS[view]
-        answer = self.database.ask(f"SELECT {about}, sum({value}) FROM {view} GROUP BY ALL")  # noqa: S608
+        answer = self.database.ask(f"SELECT {about}, sum({value}) FROM {view} GROUP BY ALL")
         return _close({(f"{month:%Y-%m}", *rest): total for month, *rest, total in answer})
 
     def _activities(self) -> Sums:
@@ -226,7 +226,7 @@ def test_apis_over_some_months(azure: LocalAzure, spool_dir: Path, monkeypatch: 
         "rate_limit_capacity": 10_000,
         "spool_dir": str(spool_dir),
     }
-    chance = random.Random(0)  # noqa: S311 - made-up data
+    chance = random.Random(0)
     customer = Customer(azure, config, Reader(chance, STREAMS, monkeypatch))
     customer.read()
     for _ in range(6):

@@ -68,7 +68,7 @@ def hours() -> Iterator[datetime]:
 def test_usage_counts_once_whatever_exports_are_added_removed_and_restated(
     seed: int, provider: Provider, warehouses: Warehouses
 ) -> None:
-    chance = random.Random(seed)  # noqa: S311 - made-up data
+    chance = random.Random(seed)
     clock = hours()
     delivered: dict[str, dict[str, float]] = {}
     read: dict[str, dict[str, float]] = {}

@@ -190,7 +190,7 @@ class Warehouses:
         for warehouse in self._warehouses.values():
             marks = ", ".join([warehouse.mark] * len(names))
             warehouse.run(
-                f"INSERT INTO {stream} ({columns}) VALUES ({marks}) "  # noqa: S608 - names of the tap's own
+                f"INSERT INTO {stream} ({columns}) VALUES ({marks}) "
                 f"ON CONFLICT ({', '.join(keys)}) DO UPDATE SET {changes}",
                 ([_stored(record[name]) for name in names] for record in records),
             )

@@ -63,7 +63,7 @@ def loaded(loader: Loader) -> dict[str, list[int]]:
 def test_what_state_says_is_there_after_a_kill_and_the_next_run_brings_the_rest(
     loader: Loader, tmp_path: Path, point: int
 ) -> None:
-    chance = random.Random(point)  # noqa: S311 - made-up data
+    chance = random.Random(point)
     states_before, pause = chance.randrange(40), chance.random() * 0.03
     with Process(loader.path, "tests.target_duckdb.slow", batch_size_rows=BATCH_ROWS) as process:
 

@@ -181,8 +181,8 @@ class AwsActivitiesStream(ActivitiesStream[AwsTap]):
         rows = pl.concat(blocks).with_columns(empty_text_as_null())
         if not has_scopes(rows):
             self.logger.warning(
-                "%s has no emissions by scope, as exports of before October 2025 have none: they come from the "
-                "API, unless an earlier month of an export has them; create the carbon export anew",
+                "%s has no emissions by scope, as exports of before October 2025 have none: they come from "
+                "the API, unless an earlier month of an export has them; create the carbon export anew",
                 delivery.manifest.label,
             )
             return

@@ -139,7 +139,7 @@ class Activities:
     def _shown(self, where: str) -> dict[str, dict[Owner, Services]]:
         shown: dict[str, dict[Owner, Services]] = defaultdict(lambda: defaultdict(dict))
         for bill, account, service, amount, cost in self.warehouses.ask(
-            f"SELECT external_id, account_id, service_code, sum(quantity), sum(cost) "  # noqa: S608
+            f"SELECT external_id, account_id, service_code, sum(quantity), sum(cost) "
             f"FROM current_activities WHERE {where} GROUP BY external_id, account_id, service_code"
         ):
             owner, _, month = bill.rpartition("/")
@@ -150,7 +150,7 @@ class Activities:
     def _reports(self) -> Iterator[str]:
         for report, (total, where) in REPORTS.items():
             facts = self.warehouses.ask(
-                f"SELECT date_trunc('month', period_start), {total} "  # noqa: S608
+                f"SELECT date_trunc('month', period_start), {total} "
                 f"FROM current_activities WHERE {where} GROUP BY 1"
             )
             told = self.warehouses.ask(report)

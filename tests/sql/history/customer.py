@@ -63,7 +63,7 @@ class Event(NamedTuple):
 
 def events(seed: int, length: int) -> list[Event]:
     """A life: it begins with a new model, and ends with a run in which nothing goes wrong."""
-    chance = Random(seed)  # noqa: S311 - made-up data
+    chance = Random(seed)
     by_chance = chance.choices(list(WEIGHTS), list(WEIGHTS.values()), k=length)
     kinds = ("deliver", "run", "model", "run", *by_chance)
     return [*(Event(kind, chance.getrandbits(32)) for kind in kinds), Event("run", 0)]
@@ -114,7 +114,7 @@ class Customer:
         for event in life:
             self.world.pass_time(0.2)
             self.happened.append(f"{self.world.now:%Y-%m-%d %H:%M} {event}")
-            problems = list(getattr(self, f"_{event.kind}")(Random(event.number)) or ())  # noqa: S311
+            problems = list(getattr(self, f"_{event.kind}")(Random(event.number)) or ())
             if problems:
                 return problems
         return []
