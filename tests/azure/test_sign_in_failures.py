@@ -88,6 +88,20 @@ def test_the_number_decides_and_never_the_text(
 
 
 @pytest.mark.parametrize(
+    "numbers", [{}, {"error_codes": []}, {"error_codes": None}, {"error_codes": "7000222"}]
+)
+def test_a_number_that_stands_in_the_text_alone_is_found(
+    numbers: dict[str, Any], azure: LocalAzure, problem: Callable[..., OffGridFlowError]
+) -> None:
+    body = {"error": "invalid_client", "error_description": "AADSTS7000222: The keys have expired."}
+    azure.entra.fail_next(Reply(401, body | numbers), operation="token")
+    error = problem()
+    assert isinstance(error, AuthError)
+    assert error.code == "AADSTS7000222"
+    assert "this one has expired" in error.do
+
+
+@pytest.mark.parametrize(
     ("status", "expected"),
     [
         (400, ErrorClass.AUTH),
