@@ -151,3 +151,12 @@ def test_the_api_is_not_asked_while_it_is_not_known_what_the_export_has(
     assert run.exit_code == 1
     assert sources(run) == {"2026-07": EXPORT}
     assert asked(sustainability) == []
+
+
+def test_a_month_that_cannot_be_read_keeps_none_before_the_exports_back(shelf: Shelf) -> None:
+    deliver(shelf, "2026-07", "2026-08")
+    broken = shelf.carbon("2026-06", carbon_table("2026-06", emissions()["2026-06"]))
+    shelf.replace(broken, 0, b"no data file")
+    run = shelf.run("carbon", select=("activities", "deliveries"), **WINDOW)
+    assert run.exit_code == 1
+    assert sources(run) == dict.fromkeys(MONTHS[:5], API)

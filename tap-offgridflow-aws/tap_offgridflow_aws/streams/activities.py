@@ -80,19 +80,26 @@ class AwsActivitiesStream(ActivitiesStream[AwsTap]):
         return newest is not None and (newest == manifest or self.bookmarks.reading_of(newest) is None)
 
     def reported(self) -> Iterable[Callable[[], Iterator[Partition]]]:
-        """Emissions and water."""
-        return (self._emissions, self._water)
+        """Emissions and water; exports first, which say what is left for the API."""
+        return (self._exported, self._asked, self._water)
 
     def _water(self) -> Iterator[Partition]:
         return self._report(WATER, water_activities).partitions()
 
-    def _emissions(self) -> Iterator[Partition]:
+    def _asked(self) -> Iterator[Partition]:
+        """Emissions of the API: all, or those of the months before the first of an export."""
         report = self._report(EMISSIONS, emission_activities)
         if not self.tap.deliveries.of_types(_CARBON):
             # Remembered before rows go out: a target may have them though the run was killed.
             self.bookmarks.set(_API, {READ_AT: iso_text(self.tap.started_at), _EXPORTED_SINCE: None})
-            yield from report.partitions()
-            return
+            return report.partitions()
+        if self._unlisted:  # as is said of the exports; where they begin is not known
+            return iter(())
+        since = self._exported_since()
+        return report.partitions(before=month_start(since) if since else None)
+
+    def _exported(self) -> Iterator[Partition]:
+        """Emissions of carbon exports."""
         yield from self.deliveries(
             list(self._newest.of(self._listings()).values()),
             self._exported_emissions,
@@ -102,8 +109,6 @@ class AwsActivitiesStream(ActivitiesStream[AwsTap]):
         )
         if self._unlisted:
             raise next(iter(self._unlisted.values()))
-        since = self._exported_since()
-        yield from report.partitions(before=month_start(since) if since else None)
 
     def _exported_since(self) -> str | None:
         """The first month whose emissions come from an export, or will as soon as it is read; None so far."""
