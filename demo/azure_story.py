@@ -6,7 +6,7 @@ import json
 import math
 from typing import TYPE_CHECKING, Self
 
-from demo.azure_clouds import LocalAzureCloud
+from demo.azure_cloud import LocalAzureCloud
 from demo.azure_source import EXPORT, AzureSource
 from demo.pipeline import PLUGINS, Pipeline
 from tests.local_clouds.azure_demo import month_range
@@ -14,11 +14,9 @@ from tests.local_clouds.azure_demo import month_range
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from demo.findings import Findings
     from demo.screen import Screen
     from demo.warehouse import Warehouse
-
-#: Sums of the same numbers in another order differ after this many digits.
-_SAME = 1e-12
 
 SEED = 1
 MONTHS = month_range("2025-11", "2026-10")
@@ -34,6 +32,7 @@ class AzureStory:
         project: The checkout.
         output: Folder for the state and the logs.
         screen: What is shown.
+        findings: What is found.
         warehouse: The database.
         end: First day no longer wanted.
         home: Folder of Meltano's plugins; by default the project's `.meltano`.
@@ -44,6 +43,7 @@ class AzureStory:
         project: Path,
         output: Path,
         screen: Screen,
+        findings: Findings,
         warehouse: Warehouse,
         *,
         end: str,
@@ -52,13 +52,12 @@ class AzureStory:
         self._project = project
         self._output = output
         self._screen = screen
+        self._findings = findings
         self._warehouse = warehouse
         self._end = end
         self._home = home
         self.source = AzureSource(SEED, MONTHS)
         self.cloud = LocalAzureCloud(project, output / "azure.log", seed=SEED, months=MONTHS)
-        #: Whether everything seen so far is as the source holds it.
-        self.agrees = True
 
     def __enter__(self) -> Self:
         """Start the cloud and export what is to be exported."""
@@ -89,7 +88,7 @@ class AzureStory:
             ("stream", "at the source", "landed"),
             [(stream, count, landed.get(stream, 0)) for stream, count in held.items()],
         )
-        self._expect(
+        self._findings.expect(
             "every count equals what the source holds",
             holds=all(landed.get(stream, 0) == count for stream, count in held.items()),
         )
@@ -97,16 +96,14 @@ class AzureStory:
         for method, kilograms in self.source.emissions().items():
             found = emissions.get(method, math.nan)
             total = f"all {len(MONTHS)} months, {method.replace('_', ' ')}: {found:,.2f} kg"
-            same = math.isclose(kilograms, found, rel_tol=_SAME)
-            self._expect(f"{total}, as the API says", holds=same)
-        self._expect(
+            self._findings.expect_same(f"{total}, as the API says", kilograms, found)
+        self._findings.expect(
             "no location-based total: Azure reports scope 2 market based only",
             holds="location_based" not in emissions,
         )
         cost = self._warehouse.queried_cost()
-        self._expect(
-            f"cost in all {cost:,.2f}, as Cost Management says",
-            holds=math.isclose(self.source.cost, cost, rel_tol=_SAME),
+        self._findings.expect_same(
+            f"cost in all {cost:,.2f}, as Cost Management says", self.source.cost, cost
         )
 
     @property
@@ -145,7 +142,3 @@ class AzureStory:
 
     def _held(self) -> dict[str, int]:
         return {stream: count for stream, count in self.source.rows.items() if count}
-
-    def _expect(self, what: str, *, holds: bool) -> None:
-        self.agrees &= holds
-        self._screen.line(f"{'ok' if holds else 'WRONG: this does not hold'}: {what}")

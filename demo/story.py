@@ -9,10 +9,11 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
+from demo.aws_cloud import LocalAwsCloud
+from demo.aws_source import EXPORT, PREFIX, AwsSource
 from demo.azure_story import AzureStory
-from demo.clouds import LocalClouds
+from demo.findings import Findings
 from demo.pipeline import PLUGINS, Pipeline
-from demo.source import EXPORT, PREFIX, Source
 from demo.warehouse import TABLES, Warehouse
 from tests.local_clouds.aws import month_range
 
@@ -20,9 +21,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from demo.screen import Screen
-
-#: Sums of the same numbers in another order differ after this many digits.
-_SAME = 1e-12
 
 SEED = 1
 _RESTATED_SEED = 100
@@ -67,11 +65,11 @@ class Story:
         self._home = home
         self._stack = ExitStack()
         #: Whether everything seen so far is as the source holds it.
-        self.agrees = True
+        self.findings = Findings(screen)
         self._began = time.monotonic()
-        self.source = Source(SEED, CARBON_MONTHS, WATER_YEARS)
+        self.source = AwsSource(SEED, CARBON_MONTHS, WATER_YEARS)
         self.warehouse = Warehouse(output / "demo.duckdb", project / "sql" / "duckdb")
-        self.clouds = LocalClouds(
+        self.cloud = LocalAwsCloud(
             project, output / "clouds.log", seed=SEED, months=CARBON_MONTHS, years=WATER_YEARS
         )
 
@@ -81,7 +79,7 @@ class Story:
         for name in _FILES:
             (self._output / name).unlink(missing_ok=True)
         self._screen.title("Local stand-ins for AWS, on this machine only")
-        self._stack.enter_context(self.clouds)
+        self._stack.enter_context(self.cloud)
         try:
             self._deliver()
         except BaseException:
@@ -102,13 +100,13 @@ class Story:
         self.azure()
         self.both_clouds()
         self.closing()
-        return self.agrees
+        return self.findings.agree
 
     def first_run(self) -> None:
         """Everything lands."""
         self._screen.title(f"First run: meltano run {' '.join(PLUGINS)}")
         self._screen.line("installs both if they are not there; then everything is new")
-        before = self.clouds.requests()
+        before = self.cloud.requests()
         run = self.pipeline.run()
         self.warehouse.create_views()
         self._screen.line(f"done in {run.seconds:.0f} s")
@@ -118,7 +116,7 @@ class Story:
     def second_run(self) -> None:
         """Nothing new is there, and nothing is repeated but what the API may have changed silently."""
         self._screen.title("Second run: nothing new at the source")
-        before = self.clouds.requests()
+        before = self.cloud.requests()
         run = self.pipeline.run()
         written = self.warehouse.written_since(run.started_at)
         self._screen.line(f"done in {run.seconds:.0f} s")
@@ -126,14 +124,16 @@ class Story:
         self._screen.table(("table", "rows written again"), list(written.items()))
         self._screen.line("The API says nothing of what it changed, so its newest 3 months are read again;")
         self._screen.line("they replace themselves. Of the export, nothing is read again.")
-        self._expect("no line item is repeated", written["cost_and_usage"] + written["deliveries"] == 0)
+        self.findings.expect(
+            "no line item is repeated", holds=written["cost_and_usage"] + written["deliveries"] == 0
+        )
 
     def restatement(self) -> None:
         """A month is delivered again with fewer rows, and only that month moves."""
         rows = self._size.restated_rows
         self._screen.title(f"{RESTATED_MONTH} is restated with {rows:,} line items. Third run")
         before = dict(line[:2] for line in self.warehouse.line_items_by_month())
-        self.source.deliver(self.clouds.store(), RESTATED_MONTH, rows, _RESTATED_SEED)
+        self.source.deliver(self.cloud.store(), RESTATED_MONTH, rows, _RESTATED_SEED)
         run = self.pipeline.run()
         written = self.warehouse.line_items_written_since(run.started_at)
         after = dict(line[:2] for line in self.warehouse.line_items_by_month())
@@ -142,7 +142,7 @@ class Story:
             ("line items of", "current before", "current now", "written"),
             [(month, before[month], after[month], written.get(month, 0)) for month in after],
         )
-        self._expect(f"only {RESTATED_MONTH} moved", written == {RESTATED_MONTH: rows})
+        self.findings.expect(f"only {RESTATED_MONTH} moved", holds=written == {RESTATED_MONTH: rows})
 
     def report(self) -> None:
         """What there is at the end, and where."""
@@ -156,23 +156,26 @@ class Story:
         for method, held in self.source.emissions().items():
             landed = emissions.get(method, math.nan)
             total = f"all {len(CARBON_MONTHS)} months, {method.replace('_', ' ')}: {landed:,.2f} kg"
-            self._expect(f"{total}, as the API says", math.isclose(held, landed, rel_tol=_SAME))
+            self.findings.expect_same(f"{total}, as the API says", held, landed)
         self._screen.title("Cost by month in USD")
         bills = self.warehouse.line_items_by_month()
         self._screen.table(("month", "line items", "unblended cost"), bills)
         cost = math.fsum(bill[2] for bill in bills)
-        self._expect(
-            f"in all {cost:,.2f}, as the files say", math.isclose(self.source.cost, cost, rel_tol=_SAME)
-        )
+        self.findings.expect_same(f"in all {cost:,.2f}, as the files say", self.source.cost, cost)
 
     def azure(self) -> None:
         """Azure lands in the same database."""
         with AzureStory(
-            self._project, self._output, self._screen, self.warehouse, end=_END, home=self._home
+            self._project,
+            self._output,
+            self._screen,
+            self.findings,
+            self.warehouse,
+            end=_END,
+            home=self._home,
         ) as story:
             story.run()
             story.report()
-        self.agrees &= story.agrees
 
     def both_clouds(self) -> None:
         """One view over both clouds."""
@@ -185,10 +188,10 @@ class Story:
     @property
     def pipeline(self) -> Pipeline:
         """The tap and the loader, set up for these clouds."""
-        export = {"type": "cur2", "url": f"s3://{self.clouds.bucket}/{PREFIX}/{EXPORT}"}
+        export = {"type": "cur2", "url": f"s3://{self.cloud.bucket}/{PREFIX}/{EXPORT}"}
         tap = {
-            **self.clouds.credentials,
-            "aws_endpoint_urls": json.dumps(self.clouds.endpoint_urls),
+            **self.cloud.credentials,
+            "aws_endpoint_urls": json.dumps(self.cloud.endpoint_urls),
             "exports": json.dumps([export]),
             "start_date": f"{CARBON_MONTHS[0]}-01",
             "end_date": _END,
@@ -204,7 +207,7 @@ class Story:
         )
 
     def _deliver(self) -> None:
-        store = self.clouds.store()
+        store = self.cloud.store()
         for seed, month in enumerate(BILLED_MONTHS, start=SEED):
             self.source.deliver(store, month, self._size.rows, seed)
         first, last = CARBON_MONTHS[0], CARBON_MONTHS[-1]
@@ -215,7 +218,7 @@ class Story:
         )
 
     def _served(self, before: dict[str, int]) -> None:
-        served = self.clouds.requests()
+        served = self.cloud.requests()
         counts = [f"{served[service] - count} to {service}" for service, count in before.items()]
         self._screen.line(f"requests: {', '.join(counts)}")
 
@@ -225,11 +228,7 @@ class Story:
             ("stream", "at the source", "landed"),
             [(stream, count, landed[stream]) for stream, count in held.items()],
         )
-        self._expect("every count equals what the source holds", held == landed)
-
-    def _expect(self, what: str, holds: bool) -> None:  # noqa: FBT001 - it is what the method is about
-        self.agrees &= holds
-        self._screen.line(f"{'ok' if holds else 'WRONG: this does not hold'}: {what}")
+        self.findings.expect("every count equals what the source holds", holds=held == landed)
 
     def closing(self) -> None:
         """Where the database is, and whether everything agrees."""
@@ -242,6 +241,6 @@ class Story:
         self._screen.line("open it with DuckDB 2.0 or newer, or at once with")
         self._screen.line(f'.venv/bin/python -c "{look}"')
         self._screen.title(
-            f"{'Everything agrees.' if self.agrees else 'NOT EVERYTHING AGREES: see above.'} "
+            f"{'Everything agrees.' if self.findings.agree else 'NOT EVERYTHING AGREES: see above.'} "
             f"The demo took {time.monotonic() - self._began:.0f} s."
         )

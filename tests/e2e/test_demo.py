@@ -12,11 +12,11 @@ import pytest
 import requests
 
 from demo import azure_story, pipeline
+from demo.aws_source import AwsSource
 from demo.azure_source import AzureSource
 from demo.errors import DemoError
 from demo.pipeline import Pipeline
 from demo.screen import Screen
-from demo.source import Source
 from demo.story import BILLED_MONTHS, CARBON_MONTHS, RESTATED_MONTH, SEED, WATER_YEARS, Size, Story
 from tests.e2e.conftest import PROJECT
 from tests.e2e.interrupted import LOADER_TIMES as OF_A_RUN
@@ -35,8 +35,8 @@ SIZE = Size(rows=1200)
 
 def save_bills(story: Story, folder: Path) -> None:
     """Keep the files as they are in the bucket."""
-    client, bucket = story.clouds.client(), story.clouds.bucket
-    for key in story.clouds.store().keys(""):
+    client, bucket = story.cloud.client(), story.cloud.bucket
+    for key in story.cloud.store().keys(""):
         path = folder / key
         path.parent.mkdir(parents=True, exist_ok=True)
         client.download_file(bucket, key, str(path))
@@ -59,11 +59,11 @@ def told(once: Once, meltano_home: Home) -> Path:
             story.both_clouds()
             story.closing()
             (folder / "text").write_text(text.getvalue())
-            (folder / "verdict").write_text(f"agrees: {story.agrees}")
+            (folder / "verdict").write_text(f"agrees: {story.findings.agree}")
             with duckdb.connect(story.warehouse.path) as connection:
                 connection.execute("DELETE FROM aws.water_allocation WHERE service = 'AmazonS3'")
             story.report()
-            (folder / "verdict after a loss").write_text(f"agrees: {story.agrees}")
+            (folder / "verdict after a loss").write_text(f"agrees: {story.findings.agree}")
 
     return once("demo", tell)
 
@@ -159,7 +159,7 @@ def test_usage_activities_of_every_month_stand_for_its_current_line_items_and_th
 
 
 def test_emissions_by_month_and_method_are_those_of_the_api(third: Path) -> None:
-    source = Source(SEED, CARBON_MONTHS, WATER_YEARS)
+    source = AwsSource(SEED, CARBON_MONTHS, WATER_YEARS)
     sums = ask(
         third,
         """
@@ -193,7 +193,7 @@ def test_one_view_has_the_emissions_of_both_clouds(told: Path) -> None:
         ask(database, "SELECT provider, sum(market_based_kg) FROM emissions_of_all_clouds GROUP BY ALL")
     )
     azure = AzureSource(azure_story.SEED, azure_story.MONTHS).emissions()["market_based"]
-    aws = Source(SEED, CARBON_MONTHS, WATER_YEARS).emissions()["market_based"]
+    aws = AwsSource(SEED, CARBON_MONTHS, WATER_YEARS).emissions()["market_based"]
     assert totals == pytest.approx({"aws": aws, "azure": azure}, rel=1e-12)
     location_based = (
         "SELECT DISTINCT provider FROM emissions_of_all_clouds WHERE location_based_kg IS NOT NULL"
@@ -244,7 +244,7 @@ def test_an_interrupt_stops_all_that_was_started(
     with pytest.raises(KeyboardInterrupt), story:
         story.first_run()
     assert [group_ends(process.pid) for process in stopped] == [True]
-    for url in story.clouds.endpoint_urls.values():
+    for url in story.cloud.endpoint_urls.values():
         with pytest.raises(requests.ConnectionError):
             requests.get(url, timeout=5)
 

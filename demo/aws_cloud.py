@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-class LocalClouds(LocalProcess):
+class LocalAwsCloud(LocalProcess):
     """S3, STS and Sustainability on loopback, as a context manager.
 
     Args:

@@ -1,4 +1,4 @@
-"""What the local clouds hold: publishes it, and knows how much of what there is, without asking the tap."""
+"""What the local AWS holds: publishes it, and knows how much of what there is, without asking the tap."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class Bill:
         return cls(rows=table.num_rows, usage_rows=pc.sum(usage).as_py() or 0, cost=math.fsum(costs))
 
 
-class Source:
+class AwsSource:
     """Carbon and water as the stand-ins make them, and the bills that were delivered.
 
     Args:
