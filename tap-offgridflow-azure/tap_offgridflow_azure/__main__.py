@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from offgridflow_common.ending import ending_at_once
 from offgridflow_common.memory import reuse_memory
 from offgridflow_common.startup import imports_kept
 
 
 def main() -> None:
     """Run the tap from the command line."""
-    reuse_memory()
-    with imports_kept():
-        from tap_offgridflow_azure.tap import TapOffgridflowAzure  # noqa: PLC0415 - what is to be kept
+    with ending_at_once():
+        reuse_memory()
+        with imports_kept():
+            from tap_offgridflow_azure.tap import TapOffgridflowAzure  # noqa: PLC0415 - what is to be kept
 
-    TapOffgridflowAzure.cli()
+        TapOffgridflowAzure.cli()
 
 
 if __name__ == "__main__":

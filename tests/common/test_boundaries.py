@@ -166,6 +166,7 @@ ALLOWED = {
     "distinct": set(),
     "memory": set(),
     "startup": set(),
+    "ending": set(),
     "redaction": set(),
     "reference_data": set(),
     "settings": {"months", "redaction"},
