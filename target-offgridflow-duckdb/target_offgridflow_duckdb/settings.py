@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from singer_sdk import typing as th
@@ -87,8 +87,8 @@ CONFIG_SCHEMA: dict[str, Any] = th.PropertiesList(
 class TargetSettings:
     """Where to load, and how; each is described in :data:`CONFIG_SCHEMA`."""
 
-    path: str
-    token: str | None
+    path: str = field(repr=False)
+    token: str | None = field(repr=False)
     default_target_schema: str | None
     add_record_metadata: bool
     load_method: TargetLoadMethods

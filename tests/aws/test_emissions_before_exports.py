@@ -133,8 +133,8 @@ def test_without_the_export_the_api_has_all_months_again(
     monkeypatch.setattr(TapOffgridflowAws, "started_at", datetime.now(UTC) + timedelta(hours=1))
     alone = shelf.read(state=first.state, select=("activities", "deliveries"), **WINDOW)
     assert sources(alone) == dict.fromkeys(MONTHS, API)
-    back = read(shelf, alone.state, lookback_months=1)
-    assert sources(back) == {"2026-06": API, "2026-07": EXPORT, "2026-08": EXPORT}
+    back = read(shelf, alone.state)
+    assert sources(back) == {**dict.fromkeys(MONTHS[:6], API), "2026-07": EXPORT, "2026-08": EXPORT}
 
 
 def test_the_api_is_not_asked_while_it_is_not_known_what_the_export_has(
@@ -160,3 +160,47 @@ def test_a_month_that_cannot_be_read_keeps_none_before_the_exports_back(shelf: S
     run = shelf.run("carbon", select=("activities", "deliveries"), **WINDOW)
     assert run.exit_code == 1
     assert sources(run) == dict.fromkeys(MONTHS[:5], API)
+
+
+def test_a_month_that_was_never_read_of_an_export_is_not_left_to_it(shelf: Shelf) -> None:
+    """It has no scopes, but that is not known before it can be read."""
+    deliver(shelf, "2026-07")
+    broken = shelf.carbon("2026-05", carbon_table("2026-05", emissions()["2026-05"], width=11))
+    content = shelf.path(broken.data_keys[0]).read_bytes()
+    shelf.replace(broken, 0, b"no data file")
+    first = shelf.run("carbon", select=("activities", "deliveries"), **WINDOW)
+    assert sources(first) == dict.fromkeys(MONTHS[:4], API)
+    shelf.replace(broken, 0, content)
+    run = read(shelf, first.state)
+    assert sources(run) == {**dict.fromkeys(MONTHS[:6], API), "2026-07": EXPORT}
+
+
+def test_a_window_may_end_before_the_export_begins(
+    shelf: Shelf, sustainability: SustainabilityServer
+) -> None:
+    deliver(shelf, "2026-07")
+    first = read(shelf)
+    requests = len(sustainability.requests)
+    read(shelf, first.state, end_date="2026-04-01", lookback_months=1)
+    assert max([*asked(sustainability, requests), ""]) < "2026-04"
+
+
+@pytest.mark.parametrize("to_api", [True, False])
+def test_a_month_that_a_killed_run_overwrote_is_read_again_when_the_settings_go_back(
+    shelf: Shelf, monkeypatch: pytest.MonkeyPatch, *, to_api: bool
+) -> None:
+    """The state is that of the moment when its first rows are out."""
+    deliver(shelf, "2026-02", "2026-07")
+    others = {"exports": []} if to_api else {"exports": shelf.exports("carbon")}
+    these = {"exports": shelf.exports("carbon")} if to_api else {"exports": []}
+    first = read(shelf, **these)
+    monkeypatch.setattr(TapOffgridflowAws, "started_at", datetime.now(UTC) + timedelta(hours=1))
+    killed = read(shelf, first.state, **others).messages
+    begun = next(
+        place
+        for place, message in enumerate(killed)
+        if message["type"] == "RECORD" and message["record"].get("period_start", "").startswith("2026-02")
+    )
+    state = [message["value"] for message in killed[:begun] if message["type"] == "STATE"][-1]
+    back = read(shelf, state, **these)
+    assert sources(back)["2026-02"] == (EXPORT if to_api else API)

@@ -271,7 +271,8 @@ def test_unknown_columns_become_members_of_one_object_in_the_words_of_json() -> 
         "moments": [[datetime(2026, 3, 1)], None],  # noqa: DTZ001
         "costs": [[Decimal("1.10")], None],
         "bytes": ["ä".encode(), None],
-        "no text": [b"\xff", None],
+        "no text": [b"\xff", b"text"],
+        "by day": pl.Series([{date(2026, 3, 1): math.nan}, None], dtype=pl.Map(pl.Date(), pl.Float64())),
         "single": pl.Series([0.1, None], dtype=pl.Float32),
         "nothing": [None, None],
     })  # fmt: skip
@@ -279,14 +280,14 @@ def test_unknown_columns_become_members_of_one_object_in_the_words_of_json() -> 
     moment = "2026-03-01T00:00:00.000000+00:00"
     expected = {
         "text": "a", "number": 1.5, "cost": 1.1, "day": "2026-03-01", "moment": moment, "local": moment,
-        "flag": True, "list": ["a"], "map": {"k": "v"}, "nothing": None, "numbered": '{"7": "eA=="}',
+        "flag": True, "list": ["a"], "map": {"k": "v"}, "nothing": None, "numbered": '{"7": "x"}',
         "object": {"a": 1, "b": [True]}, "moments": '["2026-03-01 00:00:00"]', "costs": '["1.10"]',
-        "bytes": "ä", "no text": "/w==",
+        "bytes": "ä", "no text": "/w==", "by day": '{"2026-03-01": null}',
     }  # fmt: skip
     as_block = [json.loads(line)["extra"] for line in extra.write_ndjson().splitlines()]
     as_rows = [row["extra"] for row in extra.iter_rows(named=True)]
     assert as_block == as_rows
-    assert as_block[1] == dict.fromkeys(unknown.columns)
+    assert as_block[1] == dict.fromkeys(unknown.columns) | {"no text": "text"}
     assert {name: value for name, value in as_block[0].items() if name != "single"} == expected
     assert math.isclose(as_block[0]["single"], 0.1, rel_tol=1e-6)
 

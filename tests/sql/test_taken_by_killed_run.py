@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pytest
+
 from tests.sql.provider import ACCOUNT, carbon, day, emissions, usage
 from tests.sql.questions import CARBON, COSTS, EMISSIONS, SEPTEMBER, USAGE
 
@@ -12,6 +14,17 @@ if TYPE_CHECKING:
 
     from tests.sql.provider import Provider
     from tests.sql.warehouses import Warehouses
+
+
+@pytest.fixture(params=[False, True], ids=["state", "large state"], autouse=True)
+def _state(request: pytest.FixtureRequest, provider: Provider) -> None:
+    """Large states are written every ten seconds at most."""
+    if request.param:
+        read = [
+            {"context": {"export": "other", "billing_period": f"{year}-01"}, "pad": "x" * 1000}
+            for year in range(1900, 2000)
+        ]
+        provider.state = {"bookmarks": {"deliveries": {"partitions": read}}}
 
 
 def killed(

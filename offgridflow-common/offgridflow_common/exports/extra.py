@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from base64 import b64encode
 from typing import TYPE_CHECKING
 
@@ -34,7 +35,7 @@ def _plain(values: pl.Series) -> pl.Series:
         return _binary_text(values)
     if _is_json(dtype):
         return values
-    return _json_texts(values) if dtype.is_nested() else values.cast(pl.String)
+    return _json_texts(values) if dtype.is_nested() or dtype == pl.Duration else values.cast(pl.String)
 
 
 def _is_json(dtype: pl.DataType | DataTypeClass) -> bool:
@@ -51,18 +52,39 @@ def _is_json(dtype: pl.DataType | DataTypeClass) -> bool:
 
 
 def _binary_text(values: pl.Series) -> pl.Series:
-    """Text that a file has as bytes, as old writers of Parquet do; in base64 what is none."""
+    """Text that a file has as bytes, as old writers of Parquet do."""
     try:
         return values.cast(pl.String)
     except pl.exceptions.PolarsError:
-        return values.bin.encode("base64")
+        texts = [None if value is None else _decoded(value) for value in values]
+        return pl.Series(values.name, texts, dtype=pl.String)
+
+
+def _decoded(value: bytes) -> str:
+    """Bytes as text; in base64 where they are none."""
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        return b64encode(value).decode()
 
 
 def _json_texts(values: pl.Series) -> pl.Series:
     """Objects and lists of what JSON does not have, as text with JSON in it."""
-    texts = [None if value is None else json.dumps(value, default=_json_text) for value in values.to_list()]
+    texts = [None if value is None else json.dumps(_json_value(value)) for value in values.to_list()]
     return pl.Series(values.name, texts, dtype=pl.String)
 
 
-def _json_text(value: object) -> str:
-    return b64encode(value).decode() if isinstance(value, bytes) else str(value)
+def _json_value(value: object) -> object:
+    match value:
+        case dict():
+            return {str(_json_value(key)): _json_value(member) for key, member in value.items()}
+        case list():
+            return [_json_value(member) for member in value]
+        case bytes():
+            return _decoded(value)
+        case float():
+            return value if math.isfinite(value) else None
+        case str() | int() | None:
+            return value
+        case _:
+            return str(value)

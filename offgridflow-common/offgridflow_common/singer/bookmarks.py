@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from offgridflow_common.exports.delivery import Delivery, Manifest
 
-#: What a delivery's entry keeps while its rows go out: a target may have them though the run was killed.
+#: What a delivery's entry keeps while its rows go out: a target may have them though the run is killed then.
 UNDER_WAY = "under_way"
 
 
@@ -24,10 +24,14 @@ class Bookmarks:
 
     Args:
         stream_state: The stream's entry in the tap's state; written to in place.
+
+    Attributes:
+        are_urgent: Whether state is to be written before the next rows, however large it is.
     """
 
     def __init__(self, stream_state: MutableMapping[str, Any]) -> None:
         self._state = stream_state
+        self.are_urgent = False
         #: What is indexed, and how much of it: others that change the state replace the list, or add to it.
         self._indexed: list[dict[str, Any]] = []
         self._count = 0
@@ -44,9 +48,9 @@ class Bookmarks:
 
     def set(self, context: Mapping[str, str], values: Mapping[str, Any]) -> None:
         """Remember values for a partition, beside those that are there."""
-        self._put(context, {**self.get(context), **values})
+        self.replace(context, {**self.get(context), **values})
 
-    def _put(self, context: Mapping[str, str], values: Mapping[str, Any]) -> None:
+    def replace(self, context: Mapping[str, str], values: Mapping[str, Any]) -> None:
         """Remember values in place of what is there: at once, since a signal may write state at any time."""
         entry = {**values, "context": dict(context)}
         entries: list[dict[str, Any]] = self._state.setdefault("partitions", [])
@@ -106,9 +110,13 @@ class Bookmarks:
         self.set(_context(manifest), {"partial": partial})
 
     def mark_under_way(self, manifest: Manifest, notes: Mapping[str, Any]) -> None:
-        """Remember what is to be remembered of a delivery whose rows go out now, should the run be killed."""
+        """Remember what is to be remembered of a delivery whose rows go out now, should the run be killed.
+
+        If another one has the same period, its rows may be overwritten, and state has to say so before.
+        """
         if notes:
             self.set(_context(manifest), {UNDER_WAY: dict(notes)})
+            self.are_urgent |= len(self.of_period(manifest.period)) > 1
 
     def mark_read(
         self, delivery: Delivery, rows: int | None, notes: Mapping[str, Any] = MappingProxyType({})
@@ -118,7 +126,7 @@ class Bookmarks:
 
     def mark_done(self, manifest: Manifest, values: Mapping[str, Any]) -> None:
         """Remember that a delivery is done with, and these values, in place of what was remembered before."""
-        self._put(
+        self.replace(
             _context(manifest),
             {
                 "replication_key": "delivered_at",

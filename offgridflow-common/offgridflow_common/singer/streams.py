@@ -258,8 +258,9 @@ class OffGridFlowStream(Stream, abc.ABC, Generic[TapT]):
 
     def _write_state_if_due(self) -> None:
         writer = self.tap.message_writer
-        if not isinstance(writer, BlockWriter) or writer.state_is_due:
+        if not isinstance(writer, BlockWriter) or writer.state_is_due or self.bookmarks.are_urgent:
             self._write_state_now()
+            self.bookmarks.are_urgent = False
 
     def _write_state_now(self) -> None:
         self.state_manager.is_flushed = False

@@ -37,8 +37,10 @@ if TYPE_CHECKING:
 _CARBON = frozenset({"carbon"})
 #: Where it is remembered what emissions were read from the API.
 _API = {"source": EMISSIONS.source}
-#: The first month that comes from exports, since the API was last asked for all.
+#: The first month that was read of exports, since the API was last asked for all.
 _EXPORTED_SINCE = "exported_since"
+#: The month before which the API is asked.
+_BEFORE = "before"
 #: The one listing of all exports that cannot be listed.
 _NONE: list[Manifest] = []
 
@@ -90,18 +92,34 @@ class AwsActivitiesStream(ActivitiesStream[AwsTap]):
         """Emissions of the API: all, or those of the months before the first of an export."""
         report = self._report(EMISSIONS, emission_activities)
         if not self.tap.deliveries.of_types(_CARBON):
-            # Remembered before rows go out: a target may have them though the run was killed.
-            self.bookmarks.set(_API, {READ_AT: iso_text(self.tap.started_at), _EXPORTED_SINCE: None})
+            # Remembered before rows go out: a target may have them though the run is killed.
+            self._ask_before(None, {READ_AT: iso_text(self.tap.started_at), _EXPORTED_SINCE: None})
             return report.partitions()
         if self._unlisted:  # as is said of the exports; where they begin is not known
             return iter(())
         since = self._exported_since()
         return report.partitions(before=month_start(since) if since else None)
 
+    def _ask_before(self, month: str | None, values: Mapping[str, Any]) -> None:
+        """Remember before which month the API is asked; if that was another one, all is read again.
+
+        Otherwise a month of which a killed run, that was asked for it, left a part would stay so.
+        """
+        known = self.bookmarks.get(_API)
+        if known.get(_BEFORE) == month:
+            self.bookmarks.set(_API, values)
+            return
+        kept = {name: known[name] for name in (READ_AT, _EXPORTED_SINCE) if name in known}
+        self.bookmarks.replace(_API, {**kept, **values, _BEFORE: month})
+        self.bookmarks.are_urgent = True
+
     def _exported(self) -> Iterator[Partition]:
         """Emissions of carbon exports."""
+        newest = list(self._newest.of(self._listings()).values())
+        if newest and not self._unlisted:
+            self._exported_since()  # is remembered before rows go out, too
         yield from self.deliveries(
-            list(self._newest.of(self._listings()).values()),
+            newest,
             self._exported_emissions,
             lambda manifest: (
                 self._accounts.has_changed(manifest, self._before(manifest)) or self._was_in_between(manifest)
@@ -112,21 +130,18 @@ class AwsActivitiesStream(ActivitiesStream[AwsTap]):
 
     def _exported_since(self) -> str | None:
         """The first month whose emissions come from an export, or will as soon as it is read; None so far."""
-        listed = (
-            manifest.period
-            for manifest in self._newest.of(self._listings()).values()
-            if self._tells(manifest)
-        )
         # Deliveries may have been removed since they were read.
-        known = filter(None, [self.bookmarks.get(_API).get(_EXPORTED_SINCE)])
-        since = min([*known, *listed], default=None)
-        self.bookmarks.set(_API, {_EXPORTED_SINCE: since})
+        read = list(filter(None, [self.bookmarks.get(_API).get(_EXPORTED_SINCE)]))
+        unread: list[str] = []
+        for manifest in self._newest.of(self._listings()).values():
+            entry = self.bookmarks.reading_of(manifest)
+            if entry is None:
+                unread.append(manifest.period)
+            elif self._accounts.taken([entry]):
+                read.append(manifest.period)
+        since = min([*read, *unread], default=None)
+        self._ask_before(since, {_EXPORTED_SINCE: min(read, default=None)})
         return since
-
-    def _tells(self, manifest: Manifest) -> bool:
-        """Whether a delivery has emissions of any account, as far as is known."""
-        entry = self.bookmarks.reading_of(manifest)
-        return entry is None or bool(self._accounts.taken([entry]))
 
     def _was_in_between(self, manifest: Manifest) -> bool:
         """Whether the API was read since a delivery was, as no carbon export was configured."""

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-from offgridflow_common.months import iso_text
 from offgridflow_common.singer.partition import Partition
 from offgridflow_common.singer.periods import History, VersionedPeriods
 from offgridflow_common.singer.streams import OffGridFlowStream
@@ -47,10 +46,10 @@ class ReportReader:
 
         Args:
             before: Only periods before this one are wanted, as something else tells of it and of those after
-                it. What was read of them is remembered by itself: with another one, all are read again.
+                it.
         """
         report, settings = self.report, self.tap.settings
-        context = {"source": report.source} | ({"before": iso_text(before)} if before else {})
+        context = {"source": report.source}
         plan = VersionedPeriods(
             History(
                 start=max(report.begin, settings.start or report.begin),

@@ -16,7 +16,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import chain
 from typing import TYPE_CHECKING
 
-from offgridflow_common.errors import ConfigError, NotFoundError, SourceChanged
+from offgridflow_common.errors import ConfigError, NotFoundError, OffGridFlowError, SourceChanged
 from offgridflow_common.exports.delivery import Delivery, Manifest
 from tap_offgridflow_azure.exports.current_runs import current_runs
 from tap_offgridflow_azure.exports.data_files import data_files, inside
@@ -113,10 +113,15 @@ class AzureLayout:
 
     def scopes(self, export: Export) -> set[str]:
         """The scopes of cost that the runs of an export cover, in lower case, as far as they tell."""
-        infos = [manifest.info for manifest in self.manifests(export)]
-        if not infos and (past := self._past[export.name]):
-            infos = [past]
-        return {run.scope for run in self._runs_of(export, infos) if run.scope}
+        runs = [self._run(export, manifest.info) for manifest in self.manifests(export)]
+        return {run.scope for run in runs or self._last_before(export) if run.scope}
+
+    def _last_before(self, export: Export) -> list[Run]:
+        """The last run of an export before the window; none if it is not to be had: it may be archived."""
+        past = self._past[export.name]
+        with suppress(OffGridFlowError):
+            return [run for run in self._runs_of(export, [past] if past else []) if run.fits(export.type)]
+        return []
 
     def _list_runs(self, export: Export) -> list[Run]:
         """The runs that can be current; listed again where one is replaced in between."""
