@@ -268,7 +268,8 @@ def test_unknown_columns_become_members_of_one_object_in_the_words_of_json() -> 
         "map": pl.Series([{"k": "v"}, None], dtype=Kind.STRING_MAP.dtype),
         "numbered": pl.Series([{7: b"x"}, None], dtype=pl.Map(pl.Int32(), pl.Binary())),
         "object": [{"a": 1, "b": [True]}, None],
-        "moments": [[datetime(2026, 3, 1)], None],  # noqa: DTZ001
+        "moments": [[datetime(2026, 3, 1)], None],  # noqa: DTZ001 - as files have it
+        "flagged": pl.Series([{True: "a"}, None], dtype=pl.Map(pl.Boolean(), pl.String())),
         "costs": [[Decimal("1.10")], None],
         "bytes": ["ä".encode(), None],
         "no text": [b"\xff", b"text"],
@@ -283,6 +284,7 @@ def test_unknown_columns_become_members_of_one_object_in_the_words_of_json() -> 
         "flag": True, "list": ["a"], "map": {"k": "v"}, "nothing": None, "numbered": '{"7": "x"}',
         "object": {"a": 1, "b": [True]}, "moments": '["2026-03-01 00:00:00"]', "costs": '["1.10"]',
         "bytes": "ä", "no text": "/w==", "by day": '{"2026-03-01": null}',
+        "flagged": '{"true": "a"}',
     }  # fmt: skip
     as_block = [json.loads(line)["extra"] for line in extra.write_ndjson().splitlines()]
     as_rows = [row["extra"] for row in extra.iter_rows(named=True)]

@@ -1,4 +1,4 @@
-"""Columns that a table does not know: whatever their types, they go out as JSON."""
+"""Columns that a table does not know go out as JSON, also where JSON does not have their types."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def _plain(values: pl.Series) -> pl.Series:
         return _binary_text(values)
     if _is_json(dtype):
         return values
-    return _json_texts(values) if dtype.is_nested() or dtype == pl.Duration else values.cast(pl.String)
+    return _json_texts(values) if dtype.is_nested() else values.cast(pl.String)
 
 
 def _is_json(dtype: pl.DataType | DataTypeClass) -> bool:
@@ -77,7 +77,7 @@ def _json_texts(values: pl.Series) -> pl.Series:
 def _json_value(value: object) -> object:
     match value:
         case dict():
-            return {str(_json_value(key)): _json_value(member) for key, member in value.items()}
+            return {_json_key(key): _json_value(member) for key, member in value.items()}
         case list():
             return [_json_value(member) for member in value]
         case bytes():
@@ -88,3 +88,8 @@ def _json_value(value: object) -> object:
             return value
         case _:
             return str(value)
+
+
+def _json_key(key: object) -> str:
+    text = _json_value(key)
+    return text if isinstance(text, str) else json.dumps(text)

@@ -241,7 +241,7 @@ def _partition(  # noqa: PLR0913 - as above, for one of them
             newest = deliveries.refresh(current)
             if change is None and newest.info.etag == current.info.etag:
                 finished.append((delivery, reading))
-                if held:
+                if any(frame.height for frame in held):
                     bookmarks.mark_under_way(current, reading.notes)
                 yield from held
                 return
