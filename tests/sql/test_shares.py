@@ -182,3 +182,16 @@ def test_carbon_exports_that_were_read_before_accounts_were_remembered_count_onc
     provider.deliver("older", both, day(2), version="v3.0.0")
     warehouses.load(provider.read(CARBON, day(4)).messages)
     assert warehouses.ask(EMISSIONS) == [(ACCOUNT, "AmazonEC2", 4000.0), (OTHER_ACCOUNT, "AmazonEC2", 2000.0)]
+
+
+def test_an_export_of_which_nothing_is_taken_has_no_large_state_written_for_it(provider: Provider) -> None:
+    """Those are written every ten seconds at most, or where rows go out that others may have had."""
+    read = [{"context": {"billing_period": f"{year}-01"}, "pad": "x" * 1000} for year in range(1900, 2000)]
+    large = {"bookmarks": {"deliveries": {"partitions": read}}}
+    counts = []
+    for name in ("first", "second"):
+        provider.export(name, "cur2")
+        provider.deliver(name, usage(("AmazonEC2", "Box", 1, 10)), day(2))
+        messages = provider.read_as_another(["activities"], day(3), large).messages
+        counts.append(sum(message["type"] == "STATE" for message in messages))
+    assert counts[0] == counts[1]
